@@ -1,1 +1,4 @@
-//! jobs
+//! Job files, options, variables, workflow strategies and runs.
+
+pub mod file;
+pub mod steps;

@@ -1,0 +1,12 @@
+//! Rundeck's YAML job files: what they say, and where they say it.
+
+mod duration;
+mod model;
+mod problem;
+
+pub use duration::parse_duration;
+pub use model::{
+    Dispatch, ErrorHandler, Job, JobFile, JobOption, JobReference, Located, LogFilter, NodeFilters, Position, Retry,
+    ScriptStep, Sequence, Step, StepKind, Strategy, UnusedKey,
+};
+pub use problem::{Problem, Severity};
