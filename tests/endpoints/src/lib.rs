@@ -1,1 +1,28 @@
-//! tests/endpoints
+//! Third-party AWS endpoints on 127.0.0.1 for tests and the demo.
+//!
+//! [`Environment`] installs ministack and moto, pinned by version and hash, into a private Python environment;
+//! [`Ministack`] and [`Moto`] run them; [`Account`] and [`Setup`] make in them what a person would make in AWS.
+//! What neither of them does comes from small servers of our own.
+
+mod account;
+mod environment;
+mod error;
+mod http_client;
+mod keys;
+mod ministack;
+mod moto;
+/// Policies as a person would write them in the IAM console.
+pub mod policy;
+mod process;
+mod setup;
+mod xml;
+
+pub use account::{Account, OutriggerAccess};
+pub use environment::Environment;
+pub use error::{EndpointError, Result};
+pub use http_client::Answer;
+pub use keys::Keys;
+pub use ministack::{LoggedRequest, Ministack, Options};
+pub use moto::Moto;
+pub use process::Kept;
+pub use setup::Setup;
