@@ -14,8 +14,10 @@ mod moto;
 /// Policies as a person would write them in the IAM console.
 pub mod policy;
 mod process;
+mod scenario;
 mod setup;
 mod xml;
+mod zip;
 
 pub use account::{Account, OutriggerAccess};
 pub use environment::Environment;
@@ -25,4 +27,5 @@ pub use keys::Keys;
 pub use ministack::{LoggedRequest, Ministack, Options};
 pub use moto::Moto;
 pub use process::Kept;
+pub use scenario::{AthenaTable, functions};
 pub use setup::Setup;

@@ -124,7 +124,8 @@ impl Server {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(self.not_ready(format!("it ended with {status}")));
             }
-            if ready(self.port).await {
+            // Only its own log proves that it is this server that answers on the port, and not one that took it first.
+            if self.listens() && ready(self.port).await {
                 return Ok(());
             }
             if started.elapsed() > deadline {
@@ -132,6 +133,11 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    fn listens(&self) -> bool {
+        let sign = format!("Running on {}", self.url());
+        fs::read_to_string(&self.log).is_ok_and(|log| log.contains(&sign))
     }
 
     fn not_ready(&self, reason: String) -> EndpointError {
