@@ -1,4 +1,7 @@
 //! Job files, options, variables, workflow strategies and runs.
 
+pub mod context;
 pub mod file;
+pub mod options;
 pub mod steps;
+mod suggest;

@@ -2,6 +2,7 @@
 
 mod duration;
 mod model;
+mod parse;
 mod problem;
 
 pub use duration::parse_duration;
@@ -9,4 +10,6 @@ pub use model::{
     Dispatch, ErrorHandler, Job, JobFile, JobOption, JobReference, Located, LogFilter, NodeFilters, Position, Retry,
     ScriptStep, Sequence, Step, StepKind, Strategy, UnusedKey,
 };
+pub use parse::parse_jobs;
+pub(crate) use parse::{clip, escape_pointer, parse_boolean, parse_leniently};
 pub use problem::{Problem, Severity};

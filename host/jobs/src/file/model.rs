@@ -361,6 +361,8 @@ pub struct NodeFilters {
     pub position: Position,
     /// `filter`; the older `include` and `exclude` maps are rewritten into this form.
     pub filter: Option<Located<String>>,
+    /// `filterExclude`: nodes that are not taken although `filter` selects them.
+    pub exclude: Option<Located<String>>,
     /// `dispatch`.
     pub dispatch: Dispatch,
 }

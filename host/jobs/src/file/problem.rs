@@ -29,8 +29,7 @@ impl fmt::Display for Severity {
 }
 
 /// A finding: what is wrong, where, and what to do about it. Holds no secret value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{file}:{position}: {message}", position = self.position())]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The file as it was named; empty where the problem is about no file, such as a value given on the command line.
     pub file: String,
@@ -90,3 +89,21 @@ impl Problem {
         Position { line: self.line, column: self.column }
     }
 }
+
+impl fmt::Display for Problem {
+    /// `file:line:column: message`, without the parts that are not known.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            write!(formatter, "{}:", self.file)?;
+        }
+        if self.line > 0 {
+            write!(formatter, "{}:", self.position())?;
+        }
+        if !self.file.is_empty() || self.line > 0 {
+            formatter.write_str(" ")?;
+        }
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}

@@ -1,0 +1,49 @@
+//! 'Did you mean'.
+
+/// The candidate that `name` was most likely meant to be, if any is near enough.
+///
+/// Case, `-`, `_` and `.` do not count as differences: `cluster_name` for `cluster-name` is the misspelling that
+/// published jobs contain.
+pub(crate) fn nearest<'name>(name: &str, candidates: impl IntoIterator<Item = &'name str>) -> Option<&'name str> {
+    const LONGEST: usize = 200;
+    if name.is_empty() || name.len() > LONGEST {
+        return None;
+    }
+    let fold = |text: &str| -> String {
+        text.chars().filter(|letter| !matches!(letter, '-' | '_' | '.' | ' ')).flat_map(char::to_lowercase).collect()
+    };
+    let wanted = fold(name);
+    let mut best: Option<(f64, &str)> = None;
+    for candidate in candidates {
+        if candidate == name || candidate.len() > LONGEST {
+            continue;
+        }
+        let other = fold(candidate);
+        let score = if other == wanted {
+            1.0
+        } else if wanted.len() >= 4 && (other.contains(&wanted) || (other.len() >= 4 && wanted.contains(&other))) {
+            0.85
+        } else {
+            strsim::normalized_damerau_levenshtein(&wanted, &other)
+        };
+        if best.is_none_or(|(highest, _)| score > highest) {
+            best = Some((score, candidate));
+        }
+    }
+    best.filter(|(score, _)| *score >= 0.6).map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let names = ["cluster-name", "region", "instance-ids"];
+        assert_eq!(nearest("cluster_name", names), Some("cluster-name"));
+        assert_eq!(nearest("regoin", names), Some("region"));
+        assert_eq!(nearest("instanceIds", names), Some("instance-ids"));
+        assert_eq!(nearest("timeout", names), None);
+        assert_eq!(nearest("", names), None);
+    }
+}
