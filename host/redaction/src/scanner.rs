@@ -51,11 +51,15 @@ enum Automaton {
 
 /// What a search starts from and goes on with.
 #[derive(Clone, Copy)]
-pub(crate) struct State(Option<StateID>);
+pub(crate) struct State {
+    automaton: Option<StateID>,
+    /// Bytes since no pattern was begun; what is unfinished is no longer than this.
+    begun: usize,
+}
 
 impl State {
     /// Before the first byte.
-    pub(crate) const START: Self = Self(None);
+    pub(crate) const START: Self = Self { automaton: None, begun: 0 };
 }
 
 impl Patterns {
@@ -104,9 +108,15 @@ impl Patterns {
                 return State::START;
             }
         };
-        let mut current = state.0.unwrap_or(start);
+        let mut current = state.automaton.unwrap_or(start);
+        let mut root = 0;
+        let mut before = state.begun;
         for (position, &byte) in bytes.iter().enumerate() {
             current = nfa.next_state(Anchored::No, current, byte);
+            if current == start {
+                root = position + 1;
+                before = 0;
+            }
             if nfa.is_match(current) {
                 let longest = (0..nfa.match_len(current))
                     .map(|index| nfa.pattern_len(nfa.match_pattern(current, index)))
@@ -118,17 +128,13 @@ impl Patterns {
                 }
             }
         }
-        State(Some(current))
+        State { automaton: Some(current), begun: before + bytes.len() - root }
     }
 
     /// Length of the longest end of `bytes` that is the beginning of a longer pattern, and may grow into it.
     pub(crate) fn unfinished(&self, bytes: &[u8], state: State) -> usize {
-        if let (Automaton::Ready(_, start), Some(current)) = (self.automaton(), state.0)
-            && current == *start
-        {
-            return 0;
-        }
-        let first = bytes.len().saturating_sub(self.longest.saturating_sub(1));
+        let longest = self.longest.saturating_sub(1).min(state.begun);
+        let first = bytes.len().saturating_sub(longest);
         let tail = bytes.get(first..).unwrap_or_default();
         (0..tail.len())
             .filter_map(|index| tail.get(index..))
