@@ -118,8 +118,8 @@ pub struct Caller {
 /// The door of one step attempt.
 pub struct Door {
     run: Arc<RunDoor>,
-    step: StepKey,
-    caller: Caller,
+    step: Arc<StepKey>,
+    caller: Arc<Caller>,
     lifetime: Lifetime,
     sequence: AtomicU64,
     replayed: AtomicU64,
@@ -139,22 +139,49 @@ pub struct Passage {
 /// Writes the audit records of one door call.
 #[derive(Clone)]
 pub struct Auditor {
-    journal: Arc<dyn Journal>,
-    redactor: Redactor,
-    template: Arc<AuditRecord>,
+    run: Arc<RunDoor>,
+    step: Arc<StepKey>,
+    caller: Arc<Caller>,
+    operation: &'static Operation,
+    target: Arc<Target>,
 }
 
 impl Auditor {
-    /// Writes a record: the template of the call with what `fill` sets.
+    /// The operation that is audited.
+    pub fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
+    /// Masks secrets.
+    pub fn redactor(&self) -> &Redactor {
+        &self.run.redactor
+    }
+
+    /// Writes a record: what is known of the call, with what `fill` sets.
     pub fn record(&self, fill: impl FnOnce(&mut AuditRecord)) {
-        let mut record = (*self.template).clone();
+        let mut record = AuditRecord {
+            step: (*self.step).clone(),
+            plugin: self.caller.plugin.clone(),
+            digest: self.caller.digest.clone(),
+            function: self.operation.import(),
+            service: self.operation.service.to_owned(),
+            action: self.operation.action.to_owned(),
+            region: self.target.region.clone(),
+            account: self.target.account.clone(),
+            principal: self.target.principal.clone(),
+            request_id: None,
+            attempt: 1,
+            at_unix_micros: unix_micros(),
+            duration_micros: 0,
+            outcome: AuditOutcome::Ok,
+        };
         fill(&mut record);
         for text in [&mut record.request_id, &mut record.principal].into_iter().flatten() {
-            if let std::borrow::Cow::Owned(redacted) = self.redactor.redact(text) {
+            if let std::borrow::Cow::Owned(redacted) = self.run.redactor.redact(text) {
                 *text = redacted;
             }
         }
-        self.journal.audit(record);
+        self.run.journal.audit(record);
     }
 }
 
@@ -169,8 +196,8 @@ impl Door {
     pub fn new(run: Arc<RunDoor>, step: StepKey, caller: Caller, lifetime: Lifetime) -> Self {
         Self {
             run,
-            step,
-            caller,
+            step: Arc::new(step),
+            caller: Arc::new(caller),
             lifetime,
             sequence: AtomicU64::new(0),
             replayed: AtomicU64::new(0),
@@ -242,11 +269,13 @@ impl Door {
             return self.answer(operation, redacted, Err(failure));
         }
 
-        let template = self.template(operation, &target);
+        let target = Arc::new(target);
         let auditor = Auditor {
-            journal: self.run.journal.clone(),
-            redactor: self.run.redactor.clone(),
-            template: Arc::new(template),
+            run: self.run.clone(),
+            step: self.step.clone(),
+            caller: self.caller.clone(),
+            operation,
+            target: target.clone(),
         };
         let request = AuthorisationRequest {
             plugin: &self.caller.plugin,
@@ -280,7 +309,7 @@ impl Door {
                 return self.answer(operation, redacted, Err(failure));
             }
             let intent = Intent {
-                step: self.step.clone(),
+                step: (*self.step).clone(),
                 sequence,
                 function: operation.import(),
                 action: display_name(operation),
@@ -339,25 +368,6 @@ impl Door {
         Stop::Over(reason)
     }
 
-    fn template(&self, operation: &Operation, target: &Target) -> AuditRecord {
-        AuditRecord {
-            step: self.step.clone(),
-            plugin: self.caller.plugin.clone(),
-            digest: self.caller.digest.clone(),
-            function: operation.import(),
-            service: operation.service.to_owned(),
-            action: operation.action.to_owned(),
-            region: target.region.clone(),
-            account: target.account.clone(),
-            principal: target.principal.clone(),
-            request_id: None,
-            attempt: 1,
-            at_unix_micros: unix_micros(),
-            duration_micros: 0,
-            outcome: AuditOutcome::Ok,
-        }
-    }
-
     fn redacted(&self, input: &impl Serialize) -> Result<Value, Stop> {
         let mut value = serde_json::to_value(input)
             .map_err(|error| Stop::Journal(format!("failed to write down the input of a call: {error}")))?;
@@ -390,7 +400,7 @@ impl Door {
             };
             recorder
                 .record(&RecordedCall {
-                    step: RecordedStep::from(&self.step),
+                    step: RecordedStep::from(&*self.step),
                     digest: self.caller.digest.clone(),
                     function: operation.import(),
                     input: input.unwrap_or(Value::Null),
@@ -408,7 +418,7 @@ impl Door {
         input: &impl Serialize,
     ) -> Result<Result<O, Failure>, Stop> {
         let position = self.replayed.fetch_add(1, Ordering::Relaxed) as usize;
-        let diverged = |problem: String| Stop::Diverged { step: self.step.clone(), position: position + 1, problem };
+        let diverged = |problem: String| Stop::Diverged { step: (*self.step).clone(), position: position + 1, problem };
         let function = operation.import();
         let Some(call) = replay.call(&self.step, position) else {
             return Err(diverged(format!(
@@ -456,7 +466,7 @@ impl Door {
             self.run.journal.in_doubt(&self.step).await.map_err(|error| Stop::Journal(error.to_string()))?;
         let (import, digest) = (operation.import(), digest(input));
         let doubt = doubts.into_iter().find(|doubt| {
-            doubt.intent.function == import && doubt.intent.input_digest == digest && doubt.intent.step != self.step
+            doubt.intent.function == import && doubt.intent.input_digest == digest && doubt.intent.step != *self.step
         });
         Ok(doubt.map(|doubt| {
             Failure::new(
