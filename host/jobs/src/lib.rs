@@ -1,5 +1,6 @@
 //! Job files, options, variables, workflow strategies and runs.
 
+pub mod check;
 pub mod context;
 pub mod file;
 pub mod options;
