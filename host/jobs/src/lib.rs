@@ -3,6 +3,7 @@
 pub mod check;
 pub mod context;
 pub mod file;
+pub mod filters;
 pub mod options;
 pub mod steps;
 mod suggest;

@@ -217,6 +217,17 @@ pub fn split_words(line: &str) -> Vec<String> {
                     started = false;
                 }
             }
+            (_, '$') if characters.peek() == Some(&'{') => {
+                // A reference is one piece, though the label of a step in it may have blanks and quotes.
+                started = true;
+                word.push('$');
+                for c in characters.by_ref() {
+                    word.push(c);
+                    if c == '}' {
+                        break;
+                    }
+                }
+            }
             (_, c) => {
                 word.push(c);
                 started = true;
