@@ -1,13 +1,16 @@
 //! The `[aws]` table: region, endpoint settings, the credentials block and named accounts.
+//!
+//! The types have no `Deserialize`: one reader ([`crate::parse_system`]) refuses unknown keys and knows the place of each
+//! problem, and serde's refusal of unknown fields has no effect on flattened and untagged types.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The `[aws]` table of a system or project file, as written; nothing inherited yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct AwsSettings {
     /// Region that steps use when they name none, such as `eu-west-1`.
     pub region: Option<String>,
@@ -18,7 +21,6 @@ pub struct AwsSettings {
     /// Endpoint for every service, for S3-compatible stores and local endpoints.
     pub endpoint_url: Option<String>,
     /// Endpoint per service (`s3`, `ec2`, `sts`, ...); wins over `endpoint-url`.
-    #[serde(default)]
     pub endpoint_urls: BTreeMap<String, String>,
     /// PEM file with additional certificate authorities.
     pub ca_bundle: Option<PathBuf>,
@@ -27,15 +29,18 @@ pub struct AwsSettings {
     /// Where credentials come from.
     pub credentials: Option<CredentialsBlock>,
     /// Named blocks that a step chooses with `credentials: NAME`.
-    #[serde(default)]
     pub accounts: BTreeMap<String, AccountBlock>,
-    /// Patterns (`*` matches any text) of role ARNs that job files may name.
-    #[serde(default)]
-    pub allowed_roles: Vec<String>,
+    /// Patterns (`*` matches any text) of role ARNs that job files may name. `None` where the file says nothing.
+    pub allowed_roles: Option<Vec<String>>,
+    /// Patterns of endpoint URLs that job files may name. `None` where the file says nothing.
+    pub allowed_endpoints: Option<Vec<String>>,
+    /// System file only: projects may use the host's own credentials, by the default chain or by a block that names the
+    /// host's environment, profile, task or instance.
+    pub projects_use_host_credentials: Option<bool>,
 }
 
 /// `[aws.accounts.NAME]`: a credentials block with a region of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct AccountBlock {
     /// Region for steps that use this account.
@@ -47,8 +52,8 @@ pub struct AccountBlock {
 
 /// One way to get credentials. A block is complete in itself: nothing is taken from another level, except where it says
 /// `source = "system"`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "provider", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "provider", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum CredentialsBlock {
     /// A long-lived access key whose secret lies in key storage.
     AccessKey {
@@ -98,14 +103,13 @@ pub enum CredentialsBlock {
         /// Name under which the component was added.
         name: String,
         /// What the component is given, after its own schema.
-        #[serde(default)]
         config: BTreeMap<String, String>,
     },
 }
 
 /// The members of a `provider = "assume-role"` block.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct AssumeRoleBlock {
     /// ARN of the role.
     pub role_arn: String,
@@ -120,14 +124,13 @@ pub struct AssumeRoleBlock {
     /// What limits the session beyond the role's own policies.
     pub session_policy: Option<SessionPolicy>,
     /// Session tags; the trust policy must allow `sts:TagSession`.
-    #[serde(default)]
     pub tags: BTreeMap<String, String>,
     /// Source identity; the trust policy must allow `sts:SetSourceIdentity`.
     pub source_identity: Option<String>,
 }
 
 /// Where an assume-role block takes the credentials that it asks with.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Source {
     /// The word `"system"`: the block of the system level, as one more hop.
@@ -137,7 +140,7 @@ pub enum Source {
 }
 
 /// The one name that `source` accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceName {
     /// The credentials block of the system level.
@@ -145,7 +148,7 @@ pub enum SourceName {
 }
 
 /// `session-policy`: the policy that travels with `sts:AssumeRole`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum SessionPolicy {
     /// `"imports"`: what the component imports, and what those actions depend on. `"off"`: none.
@@ -159,7 +162,7 @@ pub enum SessionPolicy {
 }
 
 /// The words that `session-policy` accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionPolicyMode {
     /// Limit the session to what the component imports.
@@ -169,8 +172,8 @@ pub enum SessionPolicyMode {
 }
 
 /// Where a web identity token comes from; exactly one member is given.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum WebIdentityToken {
     /// A file, read anew at every refresh.
     File(PathBuf),
@@ -184,12 +187,49 @@ pub enum WebIdentityToken {
 }
 
 /// A path in key storage, such as `keys/project/web/aws`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct KeyPath(pub String);
 
 impl std::fmt::Display for KeyPath {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+impl CredentialsBlock {
+    /// The word that `provider` has for this block.
+    #[must_use]
+    pub fn provider(&self) -> &'static str {
+        match self {
+            Self::AccessKey { .. } => "access-key",
+            Self::AssumeRole(_) => "assume-role",
+            Self::Ec2 {} => "ec2",
+            Self::Ecs { .. } => "ecs",
+            Self::WebIdentity { .. } => "web-identity",
+            Self::Profile { .. } => "profile",
+            Self::Environment {} => "environment",
+            Self::Chain { .. } => "chain",
+            Self::Component { .. } => "component",
+        }
+    }
+
+    /// The first provider in this block, sources and chains included, that uses what belongs to the host: its environment,
+    /// profiles, task role or instance role.
+    #[must_use]
+    pub fn host_provider(&self) -> Option<&'static str> {
+        match self {
+            Self::AccessKey { .. } | Self::Component { .. } => None,
+            Self::Ec2 {}
+            | Self::Ecs { .. }
+            | Self::WebIdentity { .. }
+            | Self::Profile { .. }
+            | Self::Environment {} => Some(self.provider()),
+            Self::AssumeRole(role) => match &role.source {
+                Some(Source::Block(block)) => block.host_provider(),
+                Some(Source::Named(SourceName::System)) | None => None,
+            },
+            Self::Chain { providers } => providers.iter().find_map(Self::host_provider),
+        }
     }
 }
