@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
+    credentials::Vendor,
     error::{EndpointError, Result},
     http_client::Answer,
     keys::Keys,
@@ -121,6 +122,39 @@ impl Account {
             role_arn,
             external_id: external_id.into(),
         })
+    }
+
+    /// A role for an AWS service, such as `ec2.amazonaws.com`, with a vendor of its credentials for a stand-in.
+    ///
+    /// What AWS does for its service, a helping user does here: the role trusts it besides the service. Returns the
+    /// role's ARN too.
+    ///
+    /// # Errors
+    /// If the endpoint refuses, such as for a name that is taken.
+    pub async fn service_role(
+        &self,
+        name: &str,
+        service: &str,
+        permissions: &Value,
+        duration: Duration,
+    ) -> Result<(String, Vendor)> {
+        let helper = format!("{name}-vendor");
+        let user = self.user(&helper, Some(&policy::may_assume(&["*"]))).await?;
+        let mut trust = policy::service_trust(service);
+        if let Some(statements) = trust.get_mut("Statement").and_then(Value::as_array_mut) {
+            statements.push(serde_json::json!({
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": { "AWS": format!("arn:aws:iam::{}:user/{helper}", self.id) },
+            }));
+        }
+        let arn = self.role(name, &trust, Some(permissions)).await?;
+        let (account, role) = (self.clone(), arn.clone());
+        let vendor = Vendor::new(move || {
+            let (account, user, role) = (account.clone(), user.clone(), role.clone());
+            async move { account.assume(&user, &role, None, duration).await }
+        });
+        Ok((arn, vendor))
     }
 
     /// Assumes a role with given keys: what stands behind the stand-ins for instance and task credentials.

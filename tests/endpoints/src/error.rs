@@ -117,6 +117,14 @@ pub enum EndpointError {
         /// What is wrong with it and where.
         detail: String,
     },
+    /// A test and its recorded exchanges do not fit.
+    #[error("recorded exchanges: asked and not recorded: {failures:?}; recorded and not asked: {unused:?}")]
+    Exchanges {
+        /// What was asked and matched nothing.
+        failures: Vec<String>,
+        /// What nobody asked for.
+        unused: Vec<String>,
+    },
     /// A wait within the harness ran out of time.
     #[error("{what} did not happen within {seconds} seconds")]
     Timeout {

@@ -5,6 +5,8 @@
 //! What neither of them does comes from small servers of our own.
 
 mod account;
+mod body;
+mod credentials;
 mod environment;
 mod error;
 mod http_client;
@@ -14,12 +16,15 @@ mod moto;
 /// Policies as a person would write them in the IAM console.
 pub mod policy;
 mod process;
+mod proxy;
 mod scenario;
+mod serve;
 mod setup;
 mod xml;
 mod zip;
 
 pub use account::{Account, OutriggerAccess};
+pub use credentials::{ContainerCredentials, Hops, Instance, InstanceMetadata, Task, TokenIssuer, Vendor, Visit};
 pub use environment::Environment;
 pub use error::{EndpointError, Result};
 pub use http_client::Answer;
@@ -27,5 +32,6 @@ pub use keys::Keys;
 pub use ministack::{LoggedRequest, Ministack, Options};
 pub use moto::Moto;
 pub use process::Kept;
+pub use proxy::{Fault, FaultProxy, Field, Nth, Recorded, RecordedExchanges, Rule};
 pub use scenario::{AthenaTable, functions};
 pub use setup::Setup;

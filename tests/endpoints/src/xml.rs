@@ -5,16 +5,18 @@ pub(crate) fn elements(text: &str, name: &str) -> Vec<String> {
     ranges(text, name).into_iter().filter_map(|range| text.get(range)).map(unescape).collect()
 }
 
-/// Replaces the text of every element of this name.
-pub(crate) fn replace(text: &str, name: &str, value: &str) -> String {
+/// Replaces the text of the elements at the end of this path of names, wherever the path begins.
+pub(crate) fn replace_path(text: &str, path: &[&str], value: &str) -> String {
+    let Some((name, rest)) = path.split_first() else { return escape(value) };
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for range in ranges(text, name) {
+        // An element within one that was replaced already is gone.
         if range.start < done {
             continue;
         }
         out.push_str(text.get(done..range.start).unwrap_or_default());
-        out.push_str(&escape(value));
+        out.push_str(&replace_path(text.get(range.clone()).unwrap_or_default(), rest, value));
         done = range.end;
     }
     out.push_str(text.get(done..).unwrap_or_default());
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn replaces_every_content_and_nothing_else() {
         assert_eq!(
-            replace(TEXT, "code", "<0>"),
+            replace_path(TEXT, &["code"], "<0>"),
             "<r><code>&lt;0&gt;</code><codeName>x</codeName><code/><code a=\"1\">&lt;0&gt;</code></r>"
         );
     }
