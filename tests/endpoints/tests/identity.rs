@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outrigger_endpoints::{Account, EndpointError, Keys, Ministack, Options, policy};
+use outrigger_endpoints::{Account, EndpointError, Keys, Ministack, policy};
 
 type Outcome = Result<(), EndpointError>;
 
@@ -95,17 +95,4 @@ async fn the_endpoint_logs_what_it_was_asked() -> Outcome {
     assert_eq!((of_role[0].service.as_str(), of_role[0].action.as_str()), ("ec2", "DescribeInstances"));
     assert!(log.iter().any(|entry| entry.service == "sts" && entry.action == "AssumeRole"), "{log:?}");
     Ok(())
-}
-
-#[tokio::test]
-async fn servers_start_in_parallel_and_end_when_dropped() -> Outcome {
-    let (a, b) = tokio::try_join!(Ministack::start(Options::default()), Ministack::start(Options::default()))?;
-    assert_ne!(a.url(), b.url());
-    let (url, log) = (a.url(), a.log().to_owned());
-    assert!(log.is_file());
-    drop(a);
-    assert!(!log.exists());
-    let address = url.trim_start_matches("http://").to_owned();
-    assert!(tokio::net::TcpStream::connect(address).await.is_err());
-    b.reset().await
 }
