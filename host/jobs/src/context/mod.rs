@@ -178,6 +178,11 @@ impl DataContext {
         self.global.get(group)
     }
 
+    /// A group of a node's scope.
+    pub fn node_group(&self, node: &str, group: &str) -> Option<&Group> {
+        self.nodes.get(node)?.get(group)
+    }
+
     /// Whether any scope has this group.
     pub fn has_group(&self, group: &str) -> bool {
         self.global.contains_key(group)
