@@ -5,13 +5,19 @@
 /// Case, `-`, `_` and `.` do not count as differences: `cluster_name` for `cluster-name` is the misspelling that
 /// published jobs contain.
 pub(crate) fn nearest<'name>(name: &str, candidates: impl IntoIterator<Item = &'name str>) -> Option<&'name str> {
+    nearest_above(0.6, name, candidates)
+}
+
+/// The candidate that is most like `name`, if it is at least so much like it (0 to 1).
+pub(crate) fn nearest_above<'name>(
+    least: f64,
+    name: &str,
+    candidates: impl IntoIterator<Item = &'name str>,
+) -> Option<&'name str> {
     const LONGEST: usize = 200;
     if name.is_empty() || name.len() > LONGEST {
         return None;
     }
-    let fold = |text: &str| -> String {
-        text.chars().filter(|letter| !matches!(letter, '-' | '_' | '.' | ' ')).flat_map(char::to_lowercase).collect()
-    };
     let wanted = fold(name);
     let mut best: Option<(f64, &str)> = None;
     for candidate in candidates {
@@ -30,7 +36,12 @@ pub(crate) fn nearest<'name>(name: &str, candidates: impl IntoIterator<Item = &'
             best = Some((score, candidate));
         }
     }
-    best.filter(|(score, _)| *score >= 0.6).map(|(_, candidate)| candidate)
+    best.filter(|(score, _)| *score >= least).map(|(_, candidate)| candidate)
+}
+
+/// A name without what does not count as a difference.
+pub(crate) fn fold(name: &str) -> String {
+    name.chars().filter(|letter| !matches!(letter, '-' | '_' | '.' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

@@ -39,7 +39,10 @@ impl Catalog {
                     .as_object()
                     .cloned()
                     .map(|mut schema| {
-                        schema.insert("$defs".to_owned(), json!({"WaitFor": {"oneOf": [{"const": "running"}, {"const": "status-ok"}]}}));
+                        schema.insert(
+                            "$defs".to_owned(),
+                            json!({"WaitFor": {"oneOf": [{"const": "running"}, {"const": "status-ok"}]}}),
+                        );
                         Value::Object(schema)
                     })
                     .unwrap_or_default(),
@@ -147,7 +150,8 @@ fn a_folder_ends_with_how_many_can_run() {
     let expected = format!("{} of {} can run", report.summary.can_run, report.summary.jobs);
     assert!(last.starts_with(&expected), "{last}");
     assert!(report.summary.can_run > 0 && report.summary.can_run < report.summary.jobs, "{last}");
-    let others = report.files.iter().find(|file| file.path.ends_with("access.aclpolicy.yaml")).expect("the access rules");
+    let others =
+        report.files.iter().find(|file| file.path.ends_with("access.aclpolicy.yaml")).expect("the access rules");
     assert!(others.jobs.is_empty() && others.problems.iter().all(|problem| problem.severity == Severity::Note));
     for job in report.files.iter().flat_map(|file| &file.jobs) {
         assert_eq!(job.can_run, job.reasons.is_empty(), "{}: {:?}", job.title(), job.reasons);

@@ -68,14 +68,15 @@ fn value<'a>(resolved: &'a ResolvedOptions, name: &str) -> Option<&'a str> {
 fn given_comes_before_the_file_before_the_default() {
     let options = "- {name: a, value: default}\n- {name: b, value: default}\n- {name: c, value: default}\n- name: d\n";
     let resolved = resolve(options, &[("a", "1"), ("a", "given")], &[("a", "file"), ("b", "file")]).expect("values");
-    let told: Vec<(&str, &str, OptionSource)> = resolved
-        .values
-        .iter()
-        .map(|(name, option)| (name.as_str(), option.value.expose(), option.source))
-        .collect();
+    let told: Vec<(&str, &str, OptionSource)> =
+        resolved.values.iter().map(|(name, option)| (name.as_str(), option.value.expose(), option.source)).collect();
     assert_eq!(
         told,
-        [("a", "given", OptionSource::Given), ("b", "file", OptionSource::File), ("c", "default", OptionSource::Default)]
+        [
+            ("a", "given", OptionSource::Given),
+            ("b", "file", OptionSource::File),
+            ("c", "default", OptionSource::Default)
+        ]
     );
 }
 
@@ -89,8 +90,13 @@ fn every_problem_is_told() {
 - {name: day, isDate: true, dateFormat: YYYY-MM-DD}
 - {name: upload, type: file}
 ";
-    let given =
-        [("cluster_name", "x"), ("ticket", "ops-1x"), ("many", "a,c"), ("day", "2026-02-30"), ("upload", "/nowhere/at/all")];
+    let given = [
+        ("cluster_name", "x"),
+        ("ticket", "ops-1x"),
+        ("many", "a,c"),
+        ("day", "2026-02-30"),
+        ("upload", "/nowhere/at/all"),
+    ];
     let problems = resolve(options, &given, &[]).expect_err("problems");
     let told: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.code, problem.message)).collect();
     assert_eq!(
@@ -134,7 +140,8 @@ fn secure_options_come_from_key_storage_and_stay_secret() {
 - {name: typed, secure: true, valueExposed: true, regex: '\\d+'}
 ";
     let keys = Keys(BTreeMap::from([("keys/prod/ada", "hunter2"), ("keys/login", "letmein")]));
-    let resolved = resolve_options(&job(options), &pairs(&[("typed", "4711")]), &[], environment(&keys, None)).expect("values");
+    let resolved =
+        resolve_options(&job(options), &pairs(&[("typed", "4711")]), &[], environment(&keys, None)).expect("values");
     assert_eq!(value(&resolved, "password"), Some("hunter2"));
     assert!(resolved.values["password"].exposed && !resolved.values["login"].exposed);
     assert!(!resolved.values.contains_key("absent"));
@@ -168,7 +175,8 @@ fn missing_options_are_asked_for() {
 - {name: hidden, required: true, hidden: true, value: h}
 - {name: optional}
 ";
-    let mut answers = Answers { answers: vec![Some("mars"), Some("eu-west-1"), Some(""), Some("hunter2")], asked: vec![] };
+    let mut answers =
+        Answers { answers: vec![Some("mars"), Some("eu-west-1"), Some(""), Some("hunter2")], asked: vec![] };
     let resolved = resolve_options(&job(options), &[], &[], environment(&NoKeys, Some(&mut answers))).expect("values");
     assert_eq!(value(&resolved, "region"), Some("eu-west-1"));
     assert_eq!(resolved.values["password"].source, OptionSource::Asked);
@@ -179,15 +187,18 @@ fn missing_options_are_asked_for() {
     assert!(answers.asked[2].secure && answers.asked[2].remark.is_none());
 
     let mut silent = Answers { answers: vec![None, None], asked: vec![] };
-    let problems = resolve_options(&job(options), &[], &[], environment(&NoKeys, Some(&mut silent))).expect_err("missing");
+    let problems =
+        resolve_options(&job(options), &[], &[], environment(&NoKeys, Some(&mut silent))).expect_err("missing");
     assert_eq!(problems.len(), 2);
 
     let mut gone = Answers::default();
-    let problems = resolve_options(&job(options), &[], &[], environment(&NoKeys, Some(&mut gone))).expect_err("no terminal");
+    let problems =
+        resolve_options(&job(options), &[], &[], environment(&NoKeys, Some(&mut gone))).expect_err("no terminal");
     assert!(problems.iter().any(|problem| problem.code == "prompt"));
 
     // A mistake on the command line is told before anybody is asked.
     let mut unasked = Answers { answers: vec![Some("eu-west-1")], asked: vec![] };
-    let wrong = resolve_options(&job(options), &pairs(&[("regoin", "x")]), &[], environment(&NoKeys, Some(&mut unasked)));
+    let wrong =
+        resolve_options(&job(options), &pairs(&[("regoin", "x")]), &[], environment(&NoKeys, Some(&mut unasked)));
     assert!(wrong.is_err() && unasked.asked.is_empty());
 }

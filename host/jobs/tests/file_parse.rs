@@ -34,9 +34,14 @@ fn an_export_is_read_as_typed_values() {
     assert_eq!((job.path().as_str(), job.log_level), ("aws/ec2/Start instance", LogLevel::Info));
     assert_eq!(job.uuid.as_ref().map(|uuid| uuid.value.as_str()), Some("0d3f7a4e-6f3a-4a39-9b68-3f6a4f5b8f10"));
     let retry = job.retry.as_ref().expect("a retry");
-    assert_eq!((retry.count.value.as_str(), retry.delay.as_ref().map(|delay| delay.value.as_str())), ("2", Some("30s")));
+    assert_eq!(
+        (retry.count.value.as_str(), retry.delay.as_ref().map(|delay| delay.value.as_str())),
+        ("2", Some("30s"))
+    );
     assert_eq!(job.timeout.as_ref().map(|timeout| timeout.value.as_str()), Some("1h 30m"));
-    assert!(job.option("region").is_some_and(|option| option.enforced && option.required && option.values_plugin.is_some()));
+    assert!(
+        job.option("region").is_some_and(|option| option.enforced && option.required && option.values_plugin.is_some())
+    );
     assert_eq!(job.sequence.strategy.value, outrigger_jobs::file::Strategy::NodeFirst);
     assert_eq!(job.sequence.log_filters.len(), 1);
     assert_eq!(job.sequence.steps[0].log_filters[0].configuration["logData"], json!("true"));
@@ -46,9 +51,12 @@ fn an_export_is_read_as_typed_values() {
     assert_eq!((provider.value.as_str(), *node_step), ("aws-vm-start-step", false));
     assert_eq!(configuration["wait"], json!("true"));
     assert_eq!(positions["/wait"], Position { line: 36, column: 15 });
-    assert_eq!(provider.position, Position { line: 55, column: 13 });
+    assert_eq!(provider.position, Position { line: 53, column: 13 });
     let unused: Vec<&str> = job.unused_keys.iter().map(|key| key.key.as_str()).collect();
-    assert_eq!(unused, ["defaultTab", "maxMultipleExecutions", "multipleExecutions", "nodeFilterEditable", "scheduleEnabled"]);
+    assert_eq!(
+        unused,
+        ["defaultTab", "maxMultipleExecutions", "multipleExecutions", "nodeFilterEditable", "scheduleEnabled"]
+    );
 }
 
 #[test]

@@ -41,7 +41,8 @@ pub(super) fn check(file: &str, job: &Job, options: &CheckOptions, problems: &mu
     if !job.execution_enabled {
         let message = "the job is disabled: `executionEnabled` is false";
         problems.push(
-            Problem::warning(file, job.position, "disabled", message).with_help("it is run all the same when it is named"),
+            Problem::warning(file, job.position, "disabled", message)
+                .with_help("it is run all the same when it is named"),
         );
     }
 }
@@ -63,7 +64,8 @@ fn check_options(file: &str, job: &Job, problems: &mut Vec<Problem>) {
             first.insert(name, option.name.position.line);
         }
         if !name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | '-')) {
-            let message = format!("the option name `{}` has other characters than letters, digits, `.`, `-` and `_`", clip(name));
+            let message =
+                format!("the option name `{}` has other characters than letters, digits, `.`, `-` and `_`", clip(name));
             problems.push(Problem::error(file, option.name.position, "option-name", message));
         }
         check_option(file, option, problems);
@@ -107,7 +109,8 @@ fn check_option(file: &str, option: &JobOption, problems: &mut Vec<Problem>) {
         && !option.secure
     {
         let message = format!("option `{name}` has a `storagePath` and is not secure, so the key is not read");
-        problems.push(Problem::warning(file, path.position, "option-key", message).with_help("set `secure: true` on it"));
+        problems
+            .push(Problem::warning(file, path.position, "option-key", message).with_help("set `secure: true` on it"));
     }
     if option.required && option.hidden && option.default.is_none() && option.storage_path.is_none() {
         let message = format!("option `{name}` is required and hidden, and has no default");

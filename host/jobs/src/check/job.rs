@@ -88,7 +88,10 @@ impl JobCheck<'_> {
             if let Some(label) = &step.label {
                 if let Some(line) = labels.get(label.value.as_str()) {
                     let message = format!("the label `{}` is there twice", clip(&label.value));
-                    let help = format!("it stood first in line {line}; `${{data.{}.…}}` means the later step", clip(&label.value));
+                    let help = format!(
+                        "it stood first in line {line}; `${{data.{}.…}}` means the later step",
+                        clip(&label.value)
+                    );
                     self.warn(label.position, "duplicate-label", message, help);
                 } else {
                     labels.insert(&label.value, label.position.line);
@@ -246,8 +249,15 @@ impl JobCheck<'_> {
     }
 
     fn missing_job(&mut self, reference: &JobReference, error: &JobNotFound) {
-        let paths: Vec<String> =
-            self.around.index.jobs().iter().filter_map(IndexedJob::job).map(Job::path).filter(|path| !path.is_empty()).collect();
+        let paths: Vec<String> = self
+            .around
+            .index
+            .jobs()
+            .iter()
+            .filter_map(IndexedJob::job)
+            .map(Job::path)
+            .filter(|path| !path.is_empty())
+            .collect();
         let wanted = reference.name.as_ref().map(|name| match &reference.group {
             Some(group) => format!("{}/{}", group.value, name.value),
             None => name.value.clone(),
@@ -268,13 +278,24 @@ impl JobCheck<'_> {
         let given = match parse_arguments(line) {
             Ok(given) => given,
             Err(reason) => {
-                self.error(position, "arguments", format!("`args` cannot be read: {reason}"), "write `-name value`, with quotes around spaces");
+                self.error(
+                    position,
+                    "arguments",
+                    format!("`args` cannot be read: {reason}"),
+                    "write `-name value`, with quotes around spaces",
+                );
                 return;
             }
         };
         for (name, value) in &given {
             let Some(option) = job.option(name) else {
-                self.references.check(value, position, Use::Argument { secure: false }, in_handler, &mut self.found.problems);
+                self.references.check(
+                    value,
+                    position,
+                    Use::Argument { secure: false },
+                    in_handler,
+                    &mut self.found.problems,
+                );
                 let help = match nearest(name, job.options.iter().map(|option| option.name.value.as_str())) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => "it is ignored".to_owned(),
@@ -301,13 +322,20 @@ impl JobCheck<'_> {
                 || (option.all_selected && !option.values.is_empty())
                 || given.iter().any(|(other, value)| other == name && !value.is_empty());
             if !has_value && !imported {
-                let message = format!("the job `{}` requires the option `{}`, which is not given", clip(&job.path()), clip(name));
+                let message =
+                    format!("the job `{}` requires the option `{}`, which is not given", clip(&job.path()), clip(name));
                 self.error(position, "missing-option", message, format!("add `-{name} …` to `args`"));
             }
         }
         if !job.execution_enabled && reference.fail_on_disable {
-            let message = format!("the job `{}` is disabled, and `failOnDisable` makes this step fail", clip(&job.path()));
-            self.warn(reference.position, "disabled", message, format!("set `executionEnabled: true` in {}", target.file.path));
+            let message =
+                format!("the job `{}` is disabled, and `failOnDisable` makes this step fail", clip(&job.path()));
+            self.warn(
+                reference.position,
+                "disabled",
+                message,
+                format!("set `executionEnabled: true` in {}", target.file.path),
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::context::references;
 use crate::file::{Located, Position, Problem, Severity, clip, escape_pointer};
 use crate::steps::PluginCatalog;
-use crate::suggest::nearest;
+use crate::suggest::{nearest, nearest_above};
 
 use super::CheckOptions;
 use super::coerce::{ConfigurationProblem, ConfigurationSchema, Values, suggest};
@@ -69,9 +69,12 @@ impl<'a> Plugins<'a> {
             .collect();
         let by_name = nearest(provider, titled.iter().map(|(name, _)| name.as_str()));
         let by_title = || nearest(provider, titled.iter().map(|(_, title)| title.as_str()));
+        // Something near at all is better than nothing: people look for what a plugin is called here.
+        let far = || nearest_above(0.4, provider, titled.iter().map(|(name, _)| name.as_str()));
         let near = by_name
             .and_then(|name| titled.iter().find(|(other, _)| other == name))
-            .or_else(|| by_title().and_then(|title| titled.iter().find(|(_, other)| other == title)));
+            .or_else(|| by_title().and_then(|title| titled.iter().find(|(_, other)| other == title)))
+            .or_else(|| far().and_then(|name| titled.iter().find(|(other, _)| other == name)));
         Lookup::Missing(near.cloned())
     }
 }
@@ -112,7 +115,8 @@ impl Configured<'_> {
             Lookup::Plugin(schema) => schema,
             Lookup::BuiltIn => return,
             Lookup::BadSchema(reason) => {
-                let message = format!("the plugin `{}` describes its settings wrongly: {reason}", clip(&self.provider.value));
+                let message =
+                    format!("the plugin `{}` describes its settings wrongly: {reason}", clip(&self.provider.value));
                 problems.push(
                     Problem::error(self.file, self.provider.position, "bad-schema", message)
                         .with_help("this is a defect of the plugin; tell its author"),
@@ -128,7 +132,8 @@ impl Configured<'_> {
                     None => "`outrigger plugin list` shows what is installed".to_owned(),
                 };
                 problems.push(
-                    Problem::new(severity, self.file, self.provider.position, "missing-plugin", message).with_help(help),
+                    Problem::new(severity, self.file, self.provider.position, "missing-plugin", message)
+                        .with_help(help),
                 );
                 return;
             }
@@ -166,7 +171,9 @@ impl Configured<'_> {
                     self.report(problem, Severity::Error, problems);
                 }
                 literal.retain(|key, _| !failed.contains(&escape_pointer(key)));
-                referring.extend(self.configuration.keys().map(String::as_str).filter(|key| failed.contains(&escape_pointer(key))));
+                referring.extend(
+                    self.configuration.keys().map(String::as_str).filter(|key| failed.contains(&escape_pointer(key))),
+                );
                 (schema.coerce(&literal, Values::Shown).unwrap_or_default(), false)
             }
         };

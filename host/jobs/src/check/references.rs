@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::context::{Reference, references, script_references, variable_name};
 use crate::file::{Job, JobOption, Position, Problem, Severity};
-use crate::suggest::nearest;
+use crate::filters::captured_names;
+use crate::suggest::{fold, nearest};
 
 use super::CheckOptions;
 
@@ -37,6 +38,9 @@ const JOB_KEYS: &[&str] = &[
 /// Keys of `${result.*}`.
 const RESULT_KEYS: &[&str] = &["failedNodes", "message", "reason", "resultCode"];
 
+/// Most lines that are searched for the places of a job's references; beyond it, the place of the whole text is told.
+const MAX_LINES: usize = 2_000_000;
+
 /// Where a text is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
@@ -62,16 +66,32 @@ pub(super) struct ReferenceCheck<'a> {
     pub(super) options: &'a CheckOptions,
     /// The file's text, to find the line of a reference within a text of many lines.
     pub(super) lines: &'a [&'a str],
+    /// Names that the job's log filters capture.
+    captured: Vec<String>,
     seen: BTreeSet<(Position, String)>,
+    searched: std::cell::Cell<usize>,
 }
 
 impl<'a> ReferenceCheck<'a> {
     pub(super) fn new(file: &'a str, job: &'a Job, options: &'a CheckOptions, lines: &'a [&'a str]) -> Self {
-        Self { file, job, options, lines, seen: BTreeSet::new() }
+        let steps = job.sequence.steps.iter().flat_map(|step| {
+            let handler = step.error_handler.as_ref().map(|handler| &handler.step);
+            std::iter::once(step).chain(handler).flat_map(|step| &step.log_filters)
+        });
+        let captured =
+            job.sequence.log_filters.iter().chain(steps).flat_map(|filter| captured_names(filter).0).collect();
+        Self { file, job, options, lines, captured, seen: BTreeSet::new(), searched: std::cell::Cell::new(0) }
     }
 
     /// Checks the references of a text that begins at `position`.
-    pub(super) fn check(&mut self, text: &str, position: Position, used: Use, in_handler: bool, problems: &mut Vec<Problem>) {
+    pub(super) fn check(
+        &mut self,
+        text: &str,
+        position: Position,
+        used: Use,
+        in_handler: bool,
+        problems: &mut Vec<Problem>,
+    ) {
         if used == Use::Script {
             self.check_script(text, position, in_handler, problems);
             return;
@@ -84,7 +104,8 @@ impl<'a> ReferenceCheck<'a> {
     fn check_script(&mut self, text: &str, position: Position, in_handler: bool, problems: &mut Vec<Problem>) {
         for (reference, at) in script_references(text) {
             let rest = text.get(at..).unwrap_or_default();
-            let end = rest.char_indices().filter(|(_, letter)| *letter == '@').nth(1).map_or(rest.len(), |(end, _)| end + 1);
+            let end =
+                rest.char_indices().filter(|(_, letter)| *letter == '@').nth(1).map_or(rest.len(), |(end, _)| end + 1);
             let written = rest.get(..end).unwrap_or(rest);
             self.check_one(&reference, written, text, position, Use::Script, in_handler, problems);
         }
@@ -113,7 +134,8 @@ impl<'a> ReferenceCheck<'a> {
             self.job.options.iter().map(|option| variable_name("option", &option.name.value)).collect();
         for (start, _) in text.match_indices(PREFIX) {
             let rest = text.get(start..).unwrap_or_default();
-            let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(rest.len());
+            let end =
+                rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(rest.len());
             let name = rest.get(..end).unwrap_or(rest);
             if name == PREFIX || known.iter().any(|known| known == name) {
                 continue;
@@ -160,11 +182,22 @@ impl<'a> ReferenceCheck<'a> {
                 problems.push(self.unknown_key(written, at, "a job", nearest(key, JOB_KEYS.iter().copied()), "job"));
             }
             "result" if !in_handler => problems.push(
-                Problem::warning(self.file, at, "result-outside-handler", format!("`{written}` has a value in error handlers alone"))
-                    .with_help("it will be empty here"),
+                Problem::warning(
+                    self.file,
+                    at,
+                    "result-outside-handler",
+                    format!("`{written}` has a value in error handlers alone"),
+                )
+                .with_help("it will be empty here"),
             ),
             "result" if !RESULT_KEYS.contains(&key) => {
-                problems.push(self.unknown_key(written, at, "a result", nearest(key, RESULT_KEYS.iter().copied()), "result"));
+                problems.push(self.unknown_key(
+                    written,
+                    at,
+                    "a result",
+                    nearest(key, RESULT_KEYS.iter().copied()),
+                    "result",
+                ));
             }
             "globals" => {
                 if let Some(globals) = &self.options.globals
@@ -177,11 +210,25 @@ impl<'a> ReferenceCheck<'a> {
             "file" => {
                 let name = key.split('.').next().unwrap_or(key);
                 match self.job.option(key).or_else(|| self.job.option(name)) {
-                    Some(option) if !option.file => problems.push(
-                        Problem::warning(self.file, at, "undefined-option", format!("`{written}` needs an option of type `file`, and `{name}` is none")),
-                    ),
+                    Some(option) if !option.file => problems.push(Problem::warning(
+                        self.file,
+                        at,
+                        "undefined-option",
+                        format!("`{written}` needs an option of type `file`, and `{name}` is none"),
+                    )),
                     Some(_) => {}
                     None => problems.push(self.undefined_option(name, written, at)),
+                }
+            }
+            // Outputs are known when the job runs, but one that differs from a captured name by a dash is a slip.
+            "data" if !self.captured.iter().any(|name| name == key) => {
+                let folded = fold(key);
+                if let Some(name) = self.captured.iter().find(|name| fold(name) == folded) {
+                    let message = format!("`{written}` is captured by no log filter of this job");
+                    problems.push(
+                        Problem::warning(self.file, at, "undefined-value", message)
+                            .with_help(format!("did you mean `{name}`?")),
+                    );
                 }
             }
             // Outputs of steps, attributes of nodes and exit codes are known when the job runs.
@@ -205,7 +252,8 @@ impl<'a> ReferenceCheck<'a> {
             Some(near) => format!("did you mean `${{{group}.{near}}}`?"),
             None => "it will be empty".to_owned(),
         };
-        Problem::warning(self.file, at, "undefined-value", format!("`{written}` is no value of {whose}")).with_help(help)
+        Problem::warning(self.file, at, "undefined-value", format!("`{written}` is no value of {whose}"))
+            .with_help(help)
     }
 
     fn check_secret(&self, option: &JobOption, written: &str, at: Position, used: Use, problems: &mut Vec<Problem>) {
@@ -215,27 +263,45 @@ impl<'a> ReferenceCheck<'a> {
         let name = &option.name.value;
         if !option.value_exposed {
             problems.push(
-                Problem::warning(self.file, at, "secret-not-exposed", format!("`{written}` will be empty: the option `{name}` is for authentication to nodes alone"))
-                    .with_help(format!("set `valueExposed: true` on the option `{name}` if steps are to read it")),
+                Problem::warning(
+                    self.file,
+                    at,
+                    "secret-not-exposed",
+                    format!("`{written}` will be empty: the option `{name}` is for authentication to nodes alone"),
+                )
+                .with_help(format!("set `valueExposed: true` on the option `{name}` if steps are to read it")),
             );
             return;
         }
         let variable = variable_name("option", name);
         let (place, help) = match used {
             Use::Secret | Use::Argument { secure: true } => return,
-            Use::Argument { secure: false } => {
-                ("an option of the other job that is not secure", "set `secure: true` and `valueExposed: true` on that option".to_owned())
-            }
-            Use::Command => ("a command line", format!("read `\"${variable}\"` in the command, which has the value in its environment")),
-            Use::Script => ("a script's text", format!("read `\"${variable}\"` in the script, which has the value in its environment")),
+            Use::Argument { secure: false } => (
+                "an option of the other job that is not secure",
+                "set `secure: true` and `valueExposed: true` on that option".to_owned(),
+            ),
+            Use::Command => (
+                "a command line",
+                format!("read `\"${variable}\"` in the command, which has the value in its environment"),
+            ),
+            Use::Script => (
+                "a script's text",
+                format!("read `\"${variable}\"` in the script, which has the value in its environment"),
+            ),
             Use::Text => (
                 "a value that is not kept secret",
-                "a secret may stand in a property that takes secrets, or in the environment of a command or script".to_owned(),
+                "a secret may stand in a property that takes secrets, or in the environment of a command or script"
+                    .to_owned(),
             ),
         };
         problems.push(
-            Problem::error(self.file, at, "secret-in-text", format!("`{written}` would put the secure option `{name}` into {place}"))
-                .with_help(help),
+            Problem::error(
+                self.file,
+                at,
+                "secret-in-text",
+                format!("`{written}` would put the secure option `{name}` into {place}"),
+            )
+            .with_help(help),
         );
     }
 
@@ -243,11 +309,17 @@ impl<'a> ReferenceCheck<'a> {
     fn locate(&self, needle: &str, text: &str, position: Position) -> Position {
         let first = usize::try_from(position.line).unwrap_or_default().saturating_sub(1);
         let count = text.lines().count().saturating_add(1);
+        let searched = self.searched.get().saturating_add(count);
+        if searched > MAX_LINES {
+            return position;
+        }
+        self.searched.set(searched);
         for (index, line) in self.lines.iter().enumerate().skip(first).take(count) {
             // Before the value itself, the same text may stand in another value of the line.
             let from = if index == first { byte_of_column(line, position.column) } else { 0 };
             if let Some(found) = line.get(from..).and_then(|rest| rest.find(needle)) {
-                let column = line.get(..from.saturating_add(found)).unwrap_or_default().chars().count().saturating_add(1);
+                let column =
+                    line.get(..from.saturating_add(found)).unwrap_or_default().chars().count().saturating_add(1);
                 let clamp = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
                 return Position { line: clamp(index.saturating_add(1)), column: clamp(column) };
             }

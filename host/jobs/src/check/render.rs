@@ -70,12 +70,7 @@ fn render_summary(out: &mut String, report: &CheckReport, paint: Paint) {
     let counts = format!("{} of {} can run", summary.can_run, summary.jobs);
     let all = summary.can_run == summary.jobs && summary.errors == 0;
     let counts = paint.with(if all { "1;32" } else { "1;33" }, &counts);
-    let _ = writeln!(
-        out,
-        "{counts} ({}, {})",
-        plural(summary.errors, "error"),
-        plural(summary.warnings, "warning")
-    );
+    let _ = writeln!(out, "{counts} ({}, {})", plural(summary.errors, "error"), plural(summary.warnings, "warning"));
 }
 
 fn plural(count: usize, noun: &str) -> String {

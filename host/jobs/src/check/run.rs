@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::file::{Job, JobFile, JobIndex, Position, Problem, Severity, job_files, parse_leniently, read_file, read_text};
+use crate::file::{
+    Job, JobFile, JobIndex, Position, Problem, Severity, job_files, parse_leniently, read_file, read_text,
+};
 use crate::steps::PluginCatalog;
 
 use super::job::{Call, Found, Surroundings};
@@ -91,7 +93,8 @@ impl<'a> CheckSet<'a> {
     fn add_text(&mut self, text: String, name: &str, in_folder: bool) {
         let file = Arc::new(parse_leniently(&text, name));
         // A folder of jobs may hold other YAML files, such as access rules; what has neither a name nor steps is no job.
-        let not_jobs = in_folder && file.jobs.iter().all(|job| job.name.value.is_empty() && job.sequence.steps.is_empty());
+        let not_jobs =
+            in_folder && file.jobs.iter().all(|job| job.name.value.is_empty() && job.sequence.steps.is_empty());
         let not_jobs = not_jobs && !file.jobs.is_empty();
         if !not_jobs {
             self.index.add(self.options.project.as_deref(), Arc::clone(&file));
@@ -230,10 +233,9 @@ impl<'a> CheckSet<'a> {
                 }
                 if let Some(first) = names.get(&full) {
                     let message = format!("another job is called `{}` too", crate::file::clip(&full));
-                    problems.push(
-                        Problem::warning(path, one.name.position, "duplicate-name", message)
-                            .with_help(format!("it is in {}; job references by name cannot tell them apart", place(first))),
-                    );
+                    problems.push(Problem::warning(path, one.name.position, "duplicate-name", message).with_help(
+                        format!("it is in {}; job references by name cannot tell them apart", place(first)),
+                    ));
                 } else {
                     names.insert(full, (path.clone(), one.name.position.line));
                 }
@@ -273,6 +275,10 @@ impl<'a> CheckSet<'a> {
     }
 
     fn report(self, graph: &Graph, mut reports: BTreeMap<usize, Vec<Problem>>) -> CheckReport {
+        for problems in reports.values_mut() {
+            problems.sort_by_key(|problem| (problem.line, problem.column, problem.severity));
+            problems.dedup();
+        }
         let mut broken = graph.broken.clone();
         let mut own_reasons: HashMap<Call, Vec<String>> = HashMap::new();
         for (number, checked) in self.files.iter().enumerate().filter(|(_, checked)| !checked.not_jobs) {
@@ -287,7 +293,8 @@ impl<'a> CheckSet<'a> {
                 let mut reasons = Vec::new();
                 for problem in &errors {
                     // A job that was written in one line with the next is told the problems of both.
-                    let inside = problem.line >= one.position.line && (problem.line < next || problem.line == one.position.line);
+                    let inside =
+                        problem.line >= one.position.line && (problem.line < next || problem.line == one.position.line);
                     // What is wrong before the first job is wrong for all of them.
                     let before = checked.file.jobs.first().is_some_and(|first| problem.line < first.position.line);
                     if (inside || before) && !reasons.contains(&problem.message) {
@@ -304,9 +311,7 @@ impl<'a> CheckSet<'a> {
         graph.spread(&mut broken);
         let mut files = Vec::with_capacity(self.files.len());
         for (number, checked) in self.files.iter().enumerate() {
-            let mut problems = reports.remove(&number).unwrap_or_default();
-            problems.sort_by_key(|problem| (problem.line, problem.column, problem.severity));
-            problems.dedup();
+            let problems = reports.remove(&number).unwrap_or_default();
             let jobs = if checked.not_jobs { &[][..] } else { &checked.file.jobs };
             let jobs = jobs
                 .iter()
@@ -379,7 +384,9 @@ impl Graph {
             let more: Vec<Call> = self
                 .calls
                 .iter()
-                .filter(|(call, calls)| !broken.contains(call) && calls.iter().any(|(target, _)| broken.contains(target)))
+                .filter(|(call, calls)| {
+                    !broken.contains(call) && calls.iter().any(|(target, _)| broken.contains(target))
+                })
                 .map(|(call, _)| call.clone())
                 .collect();
             if more.is_empty() {

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-/// Seconds of a unit letter.
-fn unit_seconds(unit: char) -> Option<u64> {
-    match unit {
-        's' => Some(1),
-        'm' => Some(60),
-        'h' => Some(3_600),
-        'd' => Some(86_400),
-        'w' => Some(604_800),
-        'y' => Some(31_536_000),
+/// Seconds of a unit: its letter or its name.
+fn unit_seconds(unit: &str) -> Option<u64> {
+    match unit.to_ascii_lowercase().as_str() {
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => Some(1),
+        "m" | "min" | "mins" | "minute" | "minutes" => Some(60),
+        "h" | "hr" | "hrs" | "hour" | "hours" => Some(3_600),
+        "d" | "day" | "days" => Some(86_400),
+        "w" | "week" | "weeks" => Some(604_800),
+        "y" | "year" | "years" => Some(31_536_000),
         _ => None,
     }
 }
 
 /// Reads `90` (seconds), `90s`, `1h 30m` or `2d`, as Rundeck's job timeout and retry delay are written.
 ///
-/// Units are `s`, `m`, `h`, `d`, `w` and `y`; numbers are added up, spaces are optional.
+/// Units are `s`, `m`, `h`, `d`, `w` and `y`, or their English names; numbers are added up, spaces are optional.
 ///
 /// # Errors
 /// A sentence that names the part that is no duration.
@@ -35,15 +35,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         }
         let number: u64 = number.parse().map_err(|_| format!("`{number}` is too large"))?;
         let after = after.trim_start();
-        let (seconds, after) = match after.chars().next() {
-            None => (1, after),
-            Some(next) if next.is_ascii_digit() => (1, after),
-            Some(next) => {
-                let seconds =
-                    unit_seconds(next).ok_or_else(|| format!("`{next}` is no unit; use s, m, h, d, w or y"))?;
-                (seconds, after.get(next.len_utf8()..).unwrap_or_default())
-            }
-        };
+        let letters = after.len() - after.trim_start_matches(char::is_alphabetic).len();
+        let (unit, after) = after.split_at(letters);
+        let seconds = unit_seconds(unit).ok_or_else(|| format!("`{unit}` is no unit; use s, m, h, d, w or y"))?;
         total = number
             .checked_mul(seconds)
             .and_then(|part| total.checked_add(part))
@@ -59,9 +53,17 @@ mod tests {
 
     #[test]
     fn reads_what_rundeck_writes() {
-        for (text, seconds) in
-            [("90", 90), ("90s", 90), ("1h 30m", 5_400), ("1h30m", 5_400), ("2d", 172_800), (" 1 m 5 ", 65), ("0", 0)]
-        {
+        for (text, seconds) in [
+            ("90", 90),
+            ("90s", 90),
+            ("1h 30m", 5_400),
+            ("1h30m", 5_400),
+            ("2d", 172_800),
+            (" 1 m 5 ", 65),
+            ("0", 0),
+            ("5 minutes", 300),
+            ("1 90", 91),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
     }
@@ -72,6 +74,7 @@ mod tests {
             ("", "empty"),
             ("soon", "`soon`"),
             ("5x", "`x`"),
+            ("5 moons", "`moons`"),
             ("99999999999999999999s", "too large"),
             ("1h -5m", "`-5m`"),
         ] {

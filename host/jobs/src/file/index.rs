@@ -1,5 +1,6 @@
 //! Finding the job that a job reference means.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub enum JobNotFound {
 #[derive(Clone, Debug, Default)]
 pub struct JobIndex {
     jobs: Vec<IndexedJob>,
+    /// Where the jobs of a file begin in `jobs`, and how many they are.
+    files: HashMap<PathBuf, (usize, usize)>,
 }
 
 impl JobIndex {
@@ -59,13 +62,24 @@ impl JobIndex {
         Self::default()
     }
 
-    /// Adds the jobs of a file, once.
+    /// Adds the jobs of a file, once, by whatever path it is named. A file that was added without a project gets one
+    /// if it is added again with one.
     pub fn add(&mut self, project: Option<&str>, file: Arc<JobFile>) {
-        if self.jobs.iter().any(|known| known.file.path == file.path) {
+        let identity = identity(Path::new(&file.path));
+        if let Some(&(start, count)) = self.files.get(&identity) {
+            self.join(project, start, count);
             return;
         }
+        self.files.insert(identity, (self.jobs.len(), file.jobs.len()));
         for number in 0..file.jobs.len() {
             self.jobs.push(IndexedJob { project: project.map(str::to_owned), file: Arc::clone(&file), number });
+        }
+    }
+
+    fn join(&mut self, project: Option<&str>, start: usize, count: usize) {
+        let Some(project) = project else { return };
+        for job in self.jobs.iter_mut().skip(start).take(count).filter(|job| job.project.is_none()) {
+            job.project = Some(project.to_owned());
         }
     }
 
@@ -76,11 +90,10 @@ impl JobIndex {
     /// The folder or file that cannot be read.
     pub fn add_folder(&mut self, project: Option<&str>, folder: &Path) -> Result<(), Problem> {
         for path in job_files(folder)? {
-            let name = path.display().to_string();
-            if self.jobs.iter().any(|known| known.file.path == name) {
-                continue;
+            match self.files.get(&identity(&path)) {
+                Some(&(start, count)) => self.join(project, start, count),
+                None => self.add(project, Arc::new(read_file(&path)?)),
             }
-            self.add(project, Arc::new(read_file(&path)?));
         }
         Ok(())
     }
@@ -153,6 +166,11 @@ impl JobIndex {
             several => Err(JobNotFound::Ambiguous { name: format!("`{}`", super::clip(&full)), count: several.len() }),
         }
     }
+}
+
+/// What two paths of one file have in common.
+fn identity(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Reads a job file; what cannot be used is among its remarks.

@@ -77,7 +77,8 @@ impl Reader<'_> {
     }
 
     fn wrong_type(&mut self, position: Position, what: &str, wanted: &str, found: &str) {
-        self.error(position, "wrong-type", format!("`{what}` must be {wanted}, this is {found}"));
+        let what = if what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
+        self.error(position, "wrong-type", format!("{what} must be {wanted}, this is {found}"));
     }
 
     /// Opens a map for reading.
