@@ -105,7 +105,6 @@ fn options() -> CheckOptions {
     CheckOptions {
         native_steps: Some(true),
         accounts: Some(vec!["prod".to_owned(), "staging".to_owned()]),
-        built_in_steps: vec!["log-data-step".to_owned()],
         ..CheckOptions::default()
     }
 }

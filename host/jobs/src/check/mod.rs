@@ -31,8 +31,6 @@ pub struct CheckOptions {
     pub accounts: Option<Vec<String>>,
     /// Names of `${globals.*}`; `None` where they are not known.
     pub globals: Option<Vec<String>>,
-    /// Provider ids of steps that are built in and in no catalogue.
-    pub built_in_steps: Vec<String>,
     /// A plugin that is not installed fails its step when the job runs, so it is a warning here.
     pub missing_plugins_fail_step: bool,
 }

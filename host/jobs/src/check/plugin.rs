@@ -7,6 +7,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use crate::builtin::{builtin_settings, is_builtin, known_builtin_steps};
 use crate::context::references;
 use crate::file::{Located, Position, Problem, Severity, clip, escape_pointer};
 use crate::steps::PluginCatalog;
@@ -18,7 +19,6 @@ use super::coerce::{ConfigurationProblem, ConfigurationSchema, Values, suggest};
 /// The plugins, with the schemas that were compiled so far.
 pub(super) struct Plugins<'a> {
     catalog: &'a dyn PluginCatalog,
-    built_in: &'a [String],
     schemas: RefCell<HashMap<String, Rc<Lookup>>>,
 }
 
@@ -35,8 +35,8 @@ pub(super) enum Lookup {
 }
 
 impl<'a> Plugins<'a> {
-    pub(super) fn new(catalog: &'a dyn PluginCatalog, options: &'a CheckOptions) -> Self {
-        Self { catalog, built_in: &options.built_in_steps, schemas: RefCell::default() }
+    pub(super) fn new(catalog: &'a dyn PluginCatalog) -> Self {
+        Self { catalog, schemas: RefCell::default() }
     }
 
     pub(super) fn lookup(&self, provider: &str) -> Rc<Lookup> {
@@ -49,14 +49,14 @@ impl<'a> Plugins<'a> {
     }
 
     fn find(&self, provider: &str) -> Lookup {
+        if is_builtin(provider) {
+            return Lookup::BuiltIn;
+        }
         if let Some(summary) = self.catalog.plugin(provider) {
             return match ConfigurationSchema::new(&summary.input_schema) {
                 Ok(schema) => Lookup::Plugin(Box::new(schema)),
                 Err(reason) => Lookup::BadSchema(reason),
             };
-        }
-        if self.built_in.iter().any(|name| name == provider) {
-            return Lookup::BuiltIn;
         }
         let providers = self.catalog.providers();
         let titled: Vec<(String, String)> = providers
@@ -65,12 +65,12 @@ impl<'a> Plugins<'a> {
                 let title = self.catalog.plugin(&name).map(|summary| summary.title).unwrap_or_default();
                 (name, title)
             })
-            .chain(self.built_in.iter().map(|name| (name.clone(), String::new())))
+            .chain(known_builtin_steps().iter().map(|name| ((*name).to_owned(), String::new())))
             .collect();
         let by_name = nearest(provider, titled.iter().map(|(name, _)| name.as_str()));
         let by_title = || nearest(provider, titled.iter().map(|(_, title)| title.as_str()));
         // Something near at all is better than nothing: people look for what a plugin is called here.
-        let far = || nearest_above(0.4, provider, titled.iter().map(|(name, _)| name.as_str()));
+        let far = || nearest_above(0.3, provider, titled.iter().map(|(name, _)| name.as_str()));
         let near = by_name
             .and_then(|name| titled.iter().find(|(other, _)| other == name))
             .or_else(|| by_title().and_then(|title| titled.iter().find(|(_, other)| other == title)))
@@ -113,7 +113,10 @@ impl Configured<'_> {
     pub(super) fn check(&self, lookup: &Lookup, options: &CheckOptions, problems: &mut Vec<Problem>) {
         let schema = match lookup {
             Lookup::Plugin(schema) => schema,
-            Lookup::BuiltIn => return,
+            Lookup::BuiltIn => {
+                self.check_unknown(builtin_settings(&self.provider.value), Severity::Warning, problems);
+                return;
+            }
             Lookup::BadSchema(reason) => {
                 let message =
                     format!("the plugin `{}` describes its settings wrongly: {reason}", clip(&self.provider.value));
@@ -141,18 +144,22 @@ impl Configured<'_> {
         self.check_configuration(schema, problems);
     }
 
-    fn check_configuration(&self, schema: &ConfigurationSchema, problems: &mut Vec<Problem>) {
-        let known = schema.properties();
-        let unknown_severity = if schema.is_closed() { Severity::Error } else { Severity::Warning };
+    fn check_unknown(&self, known: &[&str], severity: Severity, problems: &mut Vec<Problem>) {
         for key in self.configuration.keys().filter(|key| !known.contains(&key.as_str())) {
             let found = ConfigurationProblem {
                 pointer: format!("/{}", escape_pointer(key)),
                 code: "unknown-property",
                 message: format!("`{}` is no property of `{}`", clip(key), clip(&self.provider.value)),
-                help: suggest(key, &known),
+                help: suggest(key, known),
             };
-            self.report(found, unknown_severity, problems);
+            self.report(found, severity, problems);
         }
+    }
+
+    fn check_configuration(&self, schema: &ConfigurationSchema, problems: &mut Vec<Problem>) {
+        let known = schema.properties();
+        let unknown_severity = if schema.is_closed() { Severity::Error } else { Severity::Warning };
+        self.check_unknown(&known, unknown_severity, problems);
         let mut literal = Map::new();
         let mut referring = Vec::new();
         for (key, value) in self.configuration.iter().filter(|(key, _)| known.contains(&key.as_str())) {

@@ -135,7 +135,7 @@ impl<'a> CheckSet<'a> {
     }
 
     fn finish(self) -> CheckReport {
-        let plugins = Plugins::new(self.catalog, self.options);
+        let plugins = Plugins::new(self.catalog);
         let mut graph = Graph::default();
         let mut reports: BTreeMap<usize, Vec<Problem>> = BTreeMap::new();
         for (number, checked) in self.files.iter().enumerate() {
