@@ -206,10 +206,10 @@ fn meaning(answer: &Answer<'_>, call: &RoleCall<'_>, principal: Option<&str>, te
         ),
         "ValidationError" if message.contains("MaxSessionDuration") => Cause::refused(
             format!(
-                "duration-seconds = {} is longer than the role's maximum session duration",
-                call.duration_seconds.unwrap_or_default()
+                "a session of {} s is longer than the role's maximum session duration",
+                call.duration_seconds.unwrap_or(LONGEST_CHAINED)
             ),
-            "ask for less, or raise the maximum session duration of the role; one hour needs no setting",
+            "set a smaller `duration-seconds`, or raise the maximum session duration of the role",
         ),
         _ if temporary && call.mfa.is_none() && message.contains("MultiFactor") => {
             Cause::refused(message.to_owned(), "the role asks for a multi-factor code: use a profile with `mfa_serial`")

@@ -64,7 +64,7 @@ async fn default_chain(providers: &Providers, request: &CredentialRequest) -> Re
         match one(providers, request, block).await {
             Ok(fetched) => return Ok(fetched),
             Err(error) if error.is_absent() => {
-                attempts.push(Attempt { provider: crate::request::word(block), error });
+                attempts.push(Attempt { provider: block.provider(), error });
             }
             Err(error) => return Err(error),
         }
@@ -78,7 +78,7 @@ async fn one(
     block: &CredentialsBlock,
 ) -> Result<Fetched, CredentialsError> {
     let context = providers.context();
-    let mut provider = crate::request::word(block).to_owned();
+    let mut provider = block.provider().to_owned();
     let credentials = match block {
         CredentialsBlock::AccessKey { access_key_id, secret_key, session_token } => {
             let fetch = access_key(context, access_key_id, secret_key, session_token.as_ref());
@@ -132,7 +132,7 @@ async fn one(
     context.observe(&credentials);
     let expired = credentials.expiry().is_some_and(|expiry| expiry <= context.clock.now());
     if expired {
-        let word = crate::request::word(block);
+        let word = block.provider();
         return Err(CredentialsError::Expired { provider: word, asked: format!("the {word} endpoint") });
     }
     Ok(Fetched { credentials, provider })

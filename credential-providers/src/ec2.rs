@@ -92,7 +92,7 @@ fn failure(error: ImdsError, endpoint: &str) -> Cause {
         ),
         ImdsError::FailedToLoadToken(_) => Cause::transient(
             format!("the metadata service at {endpoint} gave no token ({why})"),
-            "check that the instance allows IMDSv2",
+            "check that the instance allows IMDSv2; in a container, its hop limit must be 2 or more",
         ),
         ImdsError::ErrorResponse(answer) if answer.response().status().as_u16() == 404 => no_role(),
         ImdsError::ErrorResponse(answer) => Cause::transient(

@@ -52,7 +52,9 @@ pub(crate) async fn credentials(
             Some(404) => {
                 "check the path of the endpoint, and that the task has a task role (not only an execution role)"
             }
-            _ => "check that the task has a task role (not only an execution role), then try again",
+            Some(_) => "check that the task has a task role (not only an execution role), then try again",
+            None if error.transient => "check the address, and that the agent that serves it is running",
+            None => "check the authorization token (AWS_CONTAINER_AUTHORIZATION_TOKEN or its file)",
         };
         CredentialsError::Ecs(match error.transient {
             true => Cause::transient(what, next),

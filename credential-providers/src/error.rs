@@ -205,7 +205,16 @@ pub enum CredentialsError {
 }
 
 fn list(attempts: &[Attempt]) -> String {
-    attempts.iter().map(|attempt| format!("\n  - {}", attempt.error)).collect()
+    let line = |attempt: &Attempt| {
+        // A role whose source fails is told apart from its source.
+        let role = if attempt.provider == attempt.error.provider() {
+            String::new()
+        } else {
+            format!("{}: ", attempt.provider)
+        };
+        format!("\n  - {role}{}", attempt.error)
+    };
+    attempts.iter().map(line).collect()
 }
 
 impl CredentialsError {

@@ -12,6 +12,7 @@ use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError as SdkCredentialsError;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_runtime::env_config::section::Profile;
 use aws_runtime::env_config::source;
@@ -354,12 +355,13 @@ async fn sdk(
     within(limit, "profile", asked, fetch).await
 }
 
-fn said(kind: &str, profile: &str, error: &(dyn std::error::Error + 'static)) -> Cause {
+fn said(kind: &str, profile: &str, error: &SdkCredentialsError) -> Cause {
     let mut text = whole(error).replace("`leaf`", &format!("`{profile}`")).replace('\n', " ");
     if text.chars().count() > 400 {
         text = text.chars().take(400).chain("...".chars()).collect();
     }
     let next = match kind {
+        _ if matches!(error, SdkCredentialsError::InvalidConfiguration(_)) => "correct the profile".to_owned(),
         "sso" => format!("run `aws sso login --profile {profile}`"),
         "login_session" => format!("run `aws login --profile {profile}`"),
         _ => "run the command of credential_process by hand to see what it says".to_owned(),

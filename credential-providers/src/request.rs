@@ -134,7 +134,7 @@ impl ResolvedBlock {
         match &self.base {
             Base::Default => "default",
             Base::Chain(_) => "chain",
-            Base::Block(block) => word(block),
+            Base::Block(block) => block.provider(),
         }
     }
 
@@ -286,21 +286,6 @@ fn system_source(
             ),
             "write `[aws.credentials]` in the system file, or name a `source` in this block",
         ))),
-    }
-}
-
-/// The provider's word in the configuration.
-pub(crate) fn word(block: &CredentialsBlock) -> &'static str {
-    match block {
-        CredentialsBlock::AccessKey { .. } => "access-key",
-        CredentialsBlock::AssumeRole(_) => "assume-role",
-        CredentialsBlock::Ec2 {} => "ec2",
-        CredentialsBlock::Ecs { .. } => "ecs",
-        CredentialsBlock::WebIdentity { .. } => "web-identity",
-        CredentialsBlock::Profile { .. } => "profile",
-        CredentialsBlock::Environment {} => "environment",
-        CredentialsBlock::Chain { .. } => "chain",
-        CredentialsBlock::Component { .. } => "component",
     }
 }
 
