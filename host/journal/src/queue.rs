@@ -159,13 +159,16 @@ impl Queue {
         loop {
             let mut notified = std::pin::pin!(self.space.notified());
             notified.as_mut().enable();
-            let pending = self.lock();
-            if pending.bytes < MAX_BYTES || pending.closed {
+            if self.has_room() {
                 return;
             }
-            drop(pending);
             notified.await;
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let pending = self.lock();
+        pending.bytes < MAX_BYTES || pending.closed
     }
 
     /// What is queued is still written; nothing more is taken.
@@ -173,5 +176,71 @@ impl Queue {
         self.lock().closed = true;
         self.wake.notify_one();
         self.space.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    fn log(length: usize) -> Row {
+        Row::Log { run: RunId(1), line: LogLine { text: "x".repeat(length), ..LogLine::default() } }
+    }
+
+    fn flush() -> (Row, oneshot::Receiver<Result<()>>) {
+        let (reply, answer) = oneshot::channel();
+        (Row::Flush { reply }, answer)
+    }
+
+    fn is_ready(future: impl Future<Output = ()>) -> bool {
+        std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[tokio::test]
+    async fn room_is_what_a_few_megabytes_leave() {
+        let queue = Queue::default();
+        queue.push_row(log(MAX_BYTES / 2));
+        assert!(is_ready(queue.room()));
+        queue.push_row(log(MAX_BYTES / 2));
+        assert!(!is_ready(queue.room()));
+        tokio::join!(queue.room(), async {
+            assert_eq!(queue.take().unwrap().rows.len(), 2);
+        });
+        queue.push_row(log(2 * MAX_BYTES));
+        assert!(!is_ready(queue.room()));
+        queue.close();
+        assert!(is_ready(queue.room()));
+    }
+
+    #[test]
+    fn what_somebody_waits_for_does_not_wait_for_log_lines() {
+        let queue = Queue::default();
+        for _ in 0..MAX_ROWS + 10 {
+            queue.push_row(log(1));
+        }
+        let (last, _answer) = flush();
+        queue.push_row(last);
+        let (reply, _answer) = oneshot::channel();
+        queue.push_first(First::CreateRun { run: Box::default(), at: 1, reply });
+        let batch = queue.take().unwrap();
+        assert_eq!((batch.first.len(), batch.rows.len()), (1, MAX_ROWS));
+        let batch = queue.take().unwrap();
+        assert_eq!((batch.first.len(), batch.rows.len()), (0, 11));
+        assert!(matches!(batch.rows.last(), Some(Row::Flush { .. })));
+    }
+
+    #[test]
+    fn a_closed_queue_gives_what_it_has_and_takes_nothing() {
+        let queue = Queue::default();
+        queue.push_row(log(1));
+        queue.close();
+        let (row, mut answer) = flush();
+        queue.push_row(row);
+        assert!(answer.try_recv().is_err());
+        assert_eq!(queue.take().unwrap().rows.len(), 1);
+        assert!(queue.take().is_none());
     }
 }

@@ -373,3 +373,103 @@ fn add_row(connection: &Connection, row: Row) -> rusqlite::Result<()> {
     }
     .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use outrigger_door::{Effect, Intent};
+    use tempfile::TempDir;
+    use tokio::sync::oneshot::{Receiver, channel};
+
+    use super::*;
+    use crate::{LogFilter, LogLine, NewRun, schema};
+
+    fn writer(synced_finish: bool) -> (TempDir, Writer) {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = schema::open(&folder.path().join("runs.db"), schema::MIGRATIONS).unwrap();
+        (folder, Writer::new(connection, synced_finish))
+    }
+
+    fn create() -> (First, Receiver<Result<RunId>>) {
+        let (reply, answer) = channel();
+        (First::CreateRun { run: Box::new(NewRun::default()), at: 1, reply }, answer)
+    }
+
+    fn intent(sequence: u64) -> (First, Receiver<Result<()>>) {
+        let (reply, answer) = channel();
+        let step = StepKey { run: RunId(1), path: "1".into(), node: "local".into(), attempt: 1 };
+        let intent = Intent {
+            step,
+            sequence,
+            function: "f".into(),
+            action: "a".into(),
+            input_digest: "d".into(),
+            effect: Effect::Unsafe,
+            token: None,
+        };
+        (First::Intent { intent: Box::new(intent), at: 1, reply }, answer)
+    }
+
+    fn log(length: usize) -> Row {
+        Row::Log { run: RunId(1), line: LogLine { text: "x".repeat(length), ..LogLine::default() } }
+    }
+
+    fn finish() -> Row {
+        Row::FinishRun {
+            run: RunId(1),
+            status: Status::Failed,
+            message: None,
+            outputs: None,
+            at: 2,
+            reply: channel().0,
+        }
+    }
+
+    /// What SQLite used in the last transaction: 1 is NORMAL, 2 is FULL.
+    fn level(writer: &Writer) -> i64 {
+        writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn each_transaction_is_as_safe_as_its_records_are_promised_to_be() {
+        for (synced_finish, of_finish) in [(true, 2), (false, 1)] {
+            let (_folder, mut writer) = writer(synced_finish);
+            writer.write(Batch { first: vec![create().0], rows: vec![log(1)] });
+            assert_eq!(level(&writer), 1);
+            writer.write(Batch { first: vec![intent(1).0], rows: vec![log(1)] });
+            assert_eq!(level(&writer), 2);
+            writer.write(Batch { first: Vec::new(), rows: vec![log(1)] });
+            assert_eq!((level(&writer), writer.unsynced), (1, true));
+            writer.write(Batch { first: Vec::new(), rows: vec![Row::Flush { reply: channel().0 }] });
+            assert_eq!((level(&writer), writer.unsynced), (2, false));
+            writer.write(Batch { first: Vec::new(), rows: vec![log(1)] });
+            writer.write(Batch { first: Vec::new(), rows: vec![finish()] });
+            assert_eq!(level(&writer), of_finish);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_to_everybody_and_leaves_nothing_half() {
+        let (_folder, mut writer) = writer(true);
+        let (run, mut created) = create();
+        writer.write(Batch { first: vec![run], rows: Vec::new() });
+        assert_eq!(created.try_recv().unwrap().unwrap(), RunId(1));
+        let pages: i64 = writer.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        writer.connection.pragma_update_and_check(None, "max_page_count", pages + 2, |_| Ok(())).unwrap();
+
+        let (first, mut written) = intent(1);
+        writer.write(Batch { first: vec![first], rows: vec![log(10), log(1 << 20), log(10)] });
+        let error = written.try_recv().unwrap().unwrap_err().to_string();
+        assert!(error.contains("full"), "{error}");
+        assert!(read::intents(&writer.connection, RunId(1)).unwrap().is_empty());
+        assert!(read::log(&writer.connection, RunId(1), &LogFilter::default()).unwrap().is_empty());
+        let (reply, mut flushed) = channel();
+        writer.write(Batch { first: Vec::new(), rows: vec![Row::Flush { reply }] });
+        assert!(matches!(flushed.try_recv().unwrap(), Err(Error::Lost { count: 3, .. })));
+
+        writer.connection.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())).unwrap();
+        let (first, mut written) = intent(1);
+        writer.write(Batch { first: vec![first], rows: vec![log(1 << 20)] });
+        written.try_recv().unwrap().unwrap();
+        assert_eq!(read::log(&writer.connection, RunId(1), &LogFilter::default()).unwrap().len(), 1);
+    }
+}
