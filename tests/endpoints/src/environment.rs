@@ -43,8 +43,8 @@ impl Environment {
     }
 
     /// Prepares the environment of this workspace once per process: the folder is `OUTRIGGER_ENDPOINTS_DIR`, else
-    /// `endpoints` in the target folder that holds the running program, else in `CARGO_TARGET_DIR` or the
-    /// workspace's `target`. Progress goes to standard error. Blocks as [`Environment::prepare`] does.
+    /// `endpoints` in the target folder that holds the running program, else in `CARGO_TARGET_DIR` or in `target`
+    /// below the current folder. Progress goes to standard error. Blocks as [`Environment::prepare`] does.
     ///
     /// # Errors
     /// As [`Environment::prepare`]; a failure is not remembered, the next call tries again.
@@ -117,7 +117,8 @@ impl Sources<'_> {
         let started = std::time::Instant::now();
         let Environment { root, venv } = environment;
         self.check_python()?;
-        let packages = self.requirements.lines().filter(|line| line.contains("==")).count();
+        let pins = self.requirements.lines().filter(|line| line.contains("=="));
+        let packages = pins.filter(|line| !line.contains("python_full_version < ")).count();
         progress(&format!(
             "fetching the AWS endpoints (ministack 1.5.33, moto 5.2.5, DuckDB; {packages} pinned Python packages): \
              about {DOWNLOAD_MEGABYTES} MB, {DISK_MEGABYTES} MB on disk, once, into {}",
@@ -218,7 +219,7 @@ fn default_dir() -> PathBuf {
         program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).map(|dir| dir.join("endpoints"))
     });
     let of_cargo = || std::env::var_os("CARGO_TARGET_DIR").map(|dir| PathBuf::from(dir).join("endpoints"));
-    of_program.or_else(of_cargo).unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/endpoints"))
+    of_program.or_else(of_cargo).unwrap_or_else(|| Path::new("target").join("endpoints"))
 }
 
 fn run(command: &mut Command) -> Result<Output> {

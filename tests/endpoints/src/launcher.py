@@ -21,8 +21,13 @@ os.close(null)
 def watch():
     if os.read(watched, 1):
         return
-    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)
+    group = os.getpgrp()
+    if os.fork() == 0:
+        # From outside of the group, so that nothing of it is left to write while its folder is removed.
+        os.setsid()
+        os.killpg(group, signal.SIGKILL)
+        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+        os._exit(0)
 
 
 threading.Thread(target=watch, daemon=True, name="starter-watch").start()

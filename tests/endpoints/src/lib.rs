@@ -32,6 +32,6 @@ pub use keys::Keys;
 pub use ministack::{LoggedRequest, Ministack, Options};
 pub use moto::Moto;
 pub use process::Kept;
-pub use proxy::{Fault, FaultProxy, Field, Nth, Recorded, RecordedExchanges, Rule};
+pub use proxy::{Bundled, Fault, FaultProxy, Field, Nth, Recorded, RecordedExchanges, Rule};
 pub use scenario::{AthenaTable, functions};
 pub use setup::Setup;

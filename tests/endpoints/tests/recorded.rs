@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use outrigger_endpoints::{EndpointError, Ministack, RecordedExchanges, Setup};
+use outrigger_endpoints::{Bundled, EndpointError, Ministack, RecordedExchanges, Setup};
 use serde_json::json;
 
 type Outcome = Result<(), EndpointError>;
@@ -89,4 +89,48 @@ fn a_file_of_another_form_is_refused_with_its_place() {
     let file = file("{\n  \"exchanges\": [{ \"service\": \"ssm\" }]\n}");
     let error = RecordedExchanges::load(file.path(), None).unwrap_err();
     assert!(error.to_string().contains("line 2"), "{error}");
+}
+
+/// The bundled recordings tell a story: what is listed depends on how often was asked, and on the cancellation.
+#[tokio::test]
+async fn bundled_commands_end_or_are_cancelled() -> Outcome {
+    let states = |answer: &serde_json::Value| -> Vec<String> {
+        let invocations = answer["CommandInvocations"].as_array().cloned().unwrap_or_default();
+        invocations.iter().filter_map(|one| one["Status"].as_str().map(str::to_owned)).collect()
+    };
+    let command = json!({ "CommandId": "ef7fdfd8-9b57-4151-a15c-db9a12345678" });
+    let start = async |recording: Bundled| {
+        let server = RecordedExchanges::bundled(recording, None)?;
+        let setup = Setup::new(&server.url(), "us-east-1", "AKID", "secret");
+        let body = json!({ "DocumentName": "AWS-RunShellScript", "Parameters": { "commands": ["uptime"] } });
+        let sent = setup.json("ssm", "AmazonSSM.SendCommand", &body).await?;
+        assert_eq!(sent["Command"]["CommandId"], command["CommandId"]);
+        Ok::<_, EndpointError>((server, setup))
+    };
+    let list = async |setup: &Setup| setup.json("ssm", "AmazonSSM.ListCommandInvocations", &command).await;
+
+    let (server, setup) = start(Bundled::SsmTwoNodes).await?;
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen.push(states(&list(&setup).await?));
+    }
+    assert_eq!(seen[0], Vec::<String>::new());
+    assert_eq!(seen[1], ["InProgress", "Pending"]);
+    assert_eq!((&seen[3], &seen[4]), (&vec!["Success".to_owned(), "Failed".to_owned()], &seen[3]));
+    assert!(server.failures().is_empty());
+
+    let (server, setup) = start(Bundled::SsmUntilCancelled).await?;
+    for _ in 0..3 {
+        assert_eq!(states(&list(&setup).await?), ["InProgress", "Pending"]);
+    }
+    setup.json("ssm", "AmazonSSM.CancelCommand", &command).await?;
+    assert_eq!(states(&list(&setup).await?), ["Cancelling", "Cancelled"]);
+    assert_eq!(states(&list(&setup).await?), ["Cancelled", "Cancelled"]);
+    server.finish()?;
+
+    let (server, setup) = start(Bundled::SsmUndelivered).await?;
+    let node = json!({ "CommandId": command["CommandId"], "InstanceId": "i-02573cafcfEXAMPLE" });
+    let got = setup.json("ssm", "AmazonSSM.GetCommandInvocation", &node).await?;
+    assert_eq!((got["ResponseCode"].as_i64(), got["StatusDetails"].as_str()), (Some(-1), Some("DeliveryTimedOut")));
+    server.finish()
 }

@@ -24,9 +24,10 @@ use crate::{
 
 /// A server that answers from a file of recorded exchanges what no endpoint can do, and is strict about it.
 ///
-/// The file is JSON: `{"exchanges": [{"service", "operation", "request", "times", "source", "response"}]}`.
+/// The file is JSON: `{"exchanges": [{"service", "operation", "request", "after", "times", "source", "response"}]}`.
 /// `request` maps a JSON pointer, or the name of a query parameter, to the value that it must have. `times` is how
-/// often the exchange may be served, 1 unless it says otherwise, or `"any"`. `response` has `status` (200), `headers`
+/// often the exchange may be served, 1 unless it says otherwise, or `"any"`. One with `after` is served only once an
+/// exchange of that `service:Operation` was, so that a command is cancelled when it was cancelled. `response` has `status` (200), `headers`
 /// and `body`: text, or JSON that is sent as such. `source` names where the answer is documented.
 ///
 /// The first exchange that matches and is not used up is served. A request for an operation of the file that matches
@@ -58,6 +59,9 @@ struct Exchange {
     operation: String,
     #[serde(default)]
     request: Map<String, Value>,
+    /// `service:Operation` of an exchange that must have been served before.
+    #[serde(default)]
+    after: Option<String>,
     #[serde(default)]
     times: Times,
     /// Kept in the file for its reader.
@@ -100,6 +104,33 @@ fn ok() -> u16 {
     200
 }
 
+/// The recordings that come with this crate, written from AWS's API reference.
+///
+/// All are of one command, `ef7fdfd8-9b57-4151-a15c-db9a12345678`, for the nodes `i-02573cafcfEXAMPLE` and
+/// `i-0471e04240EXAMPLE`, whatever was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bundled {
+    /// An SSM command that succeeds on the first node and exits with 3 on the second. At first the invocations are
+    /// not there yet, then they go through their states.
+    SsmTwoNodes,
+    /// An SSM command that runs until it is cancelled.
+    SsmUntilCancelled,
+    /// An SSM command that reaches neither node: `DeliveryTimedOut` and `Undeliverable`.
+    SsmUndelivered,
+}
+
+impl Bundled {
+    fn file(self) -> (&'static str, &'static str) {
+        match self {
+            Self::SsmTwoNodes => ("ssm-two-nodes.json", include_str!("../../recordings/ssm-two-nodes.json")),
+            Self::SsmUntilCancelled => {
+                ("ssm-until-cancelled.json", include_str!("../../recordings/ssm-until-cancelled.json"))
+            }
+            Self::SsmUndelivered => ("ssm-undelivered.json", include_str!("../../recordings/ssm-undelivered.json")),
+        }
+    }
+}
+
 impl RecordedExchanges {
     /// Serves the exchanges of a file; requests for operations that it does not name go to `upstream`, if given.
     ///
@@ -107,7 +138,20 @@ impl RecordedExchanges {
     /// If the file cannot be read, has not the form above (with line and column), or no port can be opened.
     pub fn load(path: &Path, upstream: Option<&str>) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(EndpointError::io("read", path))?;
-        let file: File = serde_json::from_str(&text)
+        Self::start(path, &text, upstream)
+    }
+
+    /// Serves one of the recordings that come with this crate.
+    ///
+    /// # Errors
+    /// If no port can be opened.
+    pub fn bundled(recording: Bundled, upstream: Option<&str>) -> Result<Self> {
+        let (name, text) = recording.file();
+        Self::start(Path::new(name), text, upstream)
+    }
+
+    fn start(path: &Path, text: &str, upstream: Option<&str>) -> Result<Self> {
+        let file: File = serde_json::from_str(text)
             .map_err(|error| EndpointError::Recording { path: path.into(), detail: error.to_string() })?;
         let state = Arc::new(State {
             upstream: upstream.map(Upstream::new).transpose()?,
@@ -143,7 +187,7 @@ impl RecordedExchanges {
         lock(&self.state.exchanges)
             .iter()
             .filter(|(exchange, served)| matches!(exchange.times, Times::Count(times) if *served < times))
-            .map(|(exchange, _)| format!("{}:{}", exchange.service, exchange.operation))
+            .map(|(exchange, _)| exchange.name())
             .collect()
     }
 
@@ -200,8 +244,11 @@ impl State {
 
     fn serve(&self, call: &Call, parts: &Parts, body: &[u8]) -> Option<Response<Body>> {
         let mut exchanges = lock(&self.exchanges);
+        let done: Vec<String> =
+            exchanges.iter().filter(|(_, served)| *served > 0).map(|(exchange, _)| exchange.name()).collect();
         let (exchange, served) = exchanges.iter_mut().find(|(exchange, served)| {
             exchange.is_for(call)
+                && exchange.after.as_ref().is_none_or(|before| done.contains(before))
                 && match exchange.times {
                     Times::Any(_) => true,
                     Times::Count(times) => *served < times,
@@ -214,6 +261,10 @@ impl State {
 }
 
 impl Exchange {
+    fn name(&self) -> String {
+        format!("{}:{}", self.service, self.operation)
+    }
+
     fn is_for(&self, call: &Call) -> bool {
         self.service == call.service && self.operation == call.operation
     }
