@@ -5,6 +5,7 @@
 
 mod aws;
 mod check;
+mod edit;
 mod error;
 mod file;
 mod home;
@@ -14,6 +15,8 @@ mod parse;
 mod permissions;
 mod resolve;
 mod settings;
+mod setup;
+mod show;
 mod trust;
 mod write;
 
@@ -22,6 +25,7 @@ pub use aws::{
     SourceName, WebIdentityToken,
 };
 pub use check::{action_matches, glob_matches, is_name};
+pub use edit::{BlockName, with_credentials, write_credentials};
 pub use error::{ConfigError, ConfigErrors, Error};
 pub use file::{HttpSettings, KeysSettings, LimitSettings, MasterKeySource, NativeSettings, Network, PluginAlias};
 pub use home::{Environment, Home, HomeSource, PROJECT_FILE, SYSTEM_FILE};
@@ -35,4 +39,8 @@ pub use resolve::{CredentialsError, Hop, HopKind, ResolvedCredentials, StepCrede
 pub use settings::{
     DEFAULT_CPU_SECONDS, DEFAULT_DEADLINE_SECONDS, DEFAULT_GRACE_SECONDS, DEFAULT_LOG_LINES, DEFAULT_MEMORY_MIB,
     DEFAULT_OUTPUTS_KIB, DEFAULT_WORKSPACE_MIB, Limits, NativeSteps, Settings,
+};
+pub use setup::{
+    TrustOptions, create_role_command, new_external_id, put_role_policy_command, shell_quote, trust_policy,
+    update_trust_command,
 };

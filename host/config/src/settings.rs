@@ -417,7 +417,8 @@ fn untrusted(file: &ConfigFile) -> Vec<ConfigError> {
     let below = |key: &str, table: &str| {
         key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    file.entries
+    let mut errors: Vec<ConfigError> = file
+        .entries
         .iter()
         .filter(|(key, _)| {
             TRUSTED_ONLY.iter().any(|table| below(key, table))
@@ -436,7 +437,9 @@ fn untrusted(file: &ConfigFile) -> Vec<ConfigError> {
                     .to_owned(),
             ),
         })
-        .collect()
+        .collect();
+    errors.sort_by_key(|error| (error.line, error.column));
+    errors
 }
 
 /// Blocks of a project that use the host's credentials.

@@ -400,13 +400,7 @@ fn assume_role(reader: &mut Reader<'_>, table: &mut Table<'_>, scope: Scope) -> 
     let had_policy = table.has("session-policy");
     let session_policy = session_policy(reader, table);
     let tags = tags(reader, table);
-    let source_identity = ruled(
-        reader,
-        table,
-        "source-identity",
-        |text| check::is_session_name(text) && !text.starts_with("aws:"),
-        SESSION_NAME,
-    );
+    let source_identity = ruled(reader, table, "source-identity", check::is_session_name, SESSION_NAME);
     if (had_source && source.is_none()) || (had_policy && session_policy.is_none()) {
         return None;
     }
