@@ -39,7 +39,8 @@ pub struct RunRecord {
     /// What it was started with.
     #[serde(flatten)]
     pub run: NewRun,
-    /// How it is. [`Status::Interrupted`] where its process died before the end.
+    /// How it is. [`Status::Interrupted`] where its process died before the end, as far as that can be told: a process
+    /// on another machine or in another container, or where there is no `/proc`, counts as alive.
     pub status: Status,
     /// Why it ended so, for a person.
     pub message: Option<String>,
