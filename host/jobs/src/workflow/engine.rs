@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{EVENT_VERSION, RunEvent, RunEventKind};
 use super::report::StepReport;
-use super::{MissingPlugins, RunLimits, WorkflowParts};
+use super::{JobOrigin, MissingPlugins, RunLimits, WorkflowParts};
 use crate::context::{DataContext, ExpandError, ExpandMode, Expanded, View};
 use crate::file::{Job, Located, parse_duration};
 use crate::filters::{LineBreaks, neutralise};
@@ -133,7 +133,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// One job of a run, in one attempt: the run's own or a referred one.
 pub(super) struct JobScope {
     pub(super) job: Arc<Job>,
-    pub(super) project: String,
+    pub(super) origin: JobOrigin,
     /// `2/` for the job that step 2 refers to.
     pub(super) prefix: String,
     pub(super) depth: u32,

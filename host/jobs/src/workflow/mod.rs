@@ -8,6 +8,7 @@ mod call;
 mod durable;
 mod engine;
 mod event;
+mod library;
 mod reference;
 mod report;
 mod run;
@@ -23,35 +24,15 @@ use outrigger_door::RunId;
 use outrigger_redaction::Redactor;
 use tokio_util::sync::CancellationToken;
 
-use crate::file::{Job, JobReference, Problem};
+use crate::file::Job;
 use crate::native::{NativePolicy, NativeRecorder};
 use crate::options::ResolvedOptions;
 use crate::steps::{LogLevel, PluginCatalog, StepRunner};
 
 pub use durable::{Durable, InProcess};
 pub use event::{EVENT_VERSION, Observers, RunEvent, RunEventKind, RunObserver};
+pub use library::{FoundJob, IndexLibrary, JobLibrary, JobOrigin};
 pub use report::{RunResult, RunStatus, StepReport, StepStatus};
-
-/// Finds the jobs that others refer to.
-pub trait JobLibrary: Send + Sync + 'static {
-    /// The job that a job of `project` refers to, with the project it is in. `None` if there is none.
-    fn find(&self, project: &str, reference: &JobReference) -> Option<FoundJob>;
-
-    /// Gives the options of a referred job their values, `given` before anything else. Nobody is there to be asked.
-    ///
-    /// # Errors
-    /// All problems at once.
-    fn options(&self, project: &str, job: &Job, given: &[(String, String)]) -> Result<ResolvedOptions, Vec<Problem>>;
-}
-
-/// A job that was found.
-#[derive(Clone, Debug)]
-pub struct FoundJob {
-    /// The job.
-    pub job: Arc<Job>,
-    /// Its project.
-    pub project: String,
-}
 
 /// What a run is carried by.
 #[derive(Clone)]
@@ -116,8 +97,8 @@ impl Default for RunLimits {
 pub struct RunRequest {
     /// Its number.
     pub run: RunId,
-    /// The project.
-    pub project: String,
+    /// The job's project and file.
+    pub origin: JobOrigin,
     /// Who runs it, `${job.username}`.
     pub username: String,
     /// The job.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 
+use super::FoundJob;
 use super::call::{CONFIGURATION, expand_text, refused};
 use super::engine::{JobScope, lock};
 use super::report::RunStatus;
@@ -24,9 +25,13 @@ pub(super) async fn run_reference(work: &Work, reference: &JobReference) -> Atte
         let depth = engine.limits.depth;
         return refused(CONFIGURATION, format!("job `{name}` is not run: job references are {depth} deep already"));
     }
-    let Some(found) = engine.parts.library.find(&work.scope.project, reference) else {
-        let project = reference.project.as_ref().map_or(work.scope.project.as_str(), |project| &project.value);
-        return refused("NotFound", format!("job `{name}` is not there in project `{project}`"));
+    let named = match named(work, reference) {
+        Ok(named) => named,
+        Err(why) => return refused(CONFIGURATION, format!("job `{name}`: {why}")),
+    };
+    let found = match engine.parts.library.find(&work.scope.origin, &named) {
+        Ok(found) => found,
+        Err(why) => return refused("NotFound", why),
     };
     if !found.job.execution_enabled {
         let message = format!("job `{name}` may not be executed (`executionEnabled: false`)");
@@ -45,7 +50,7 @@ pub(super) async fn run_reference(work: &Work, reference: &JobReference) -> Atte
     }
     let plain: Vec<(String, String)> =
         given.iter().map(|(name, value)| (name.clone(), value.text().into_owned())).collect();
-    let options = match engine.parts.library.options(&found.project, &found.job, &plain) {
+    let options = match engine.parts.library.options(&found, &plain) {
         Ok(options) => options,
         Err(problems) => {
             let why = problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ");
@@ -53,7 +58,7 @@ pub(super) async fn run_reference(work: &Work, reference: &JobReference) -> Atte
         }
     };
     engine.redactor().register_all(options.secrets());
-    let scope = Arc::new(child(work, &found.job, &found.project, &options, &given));
+    let scope = Arc::new(child(work, &found, &options, &given));
     let end = run_job(Arc::clone(engine), Arc::clone(&scope)).await;
     hand_back(work, &scope);
     if end.fatal {
@@ -65,6 +70,15 @@ pub(super) async fn run_reference(work: &Work, reference: &JobReference) -> Atte
         RunStatus::Aborted => AttemptEnd::Cancelled,
         status => refused("JobFailed", format!("job `{name}` ended as {status}{why}")),
     }
+}
+
+/// The reference with the values of what its own fields refer to.
+fn named(work: &Work, reference: &JobReference) -> Result<JobReference, String> {
+    let mut named = reference.clone();
+    for field in [&mut named.uuid, &mut named.name, &mut named.group, &mut named.project].into_iter().flatten() {
+        field.value = expand_text(work, &field.value, ExpandMode::Argument, &mut None)?.text;
+    }
+    Ok(named)
 }
 
 /// The options that the reference gives: those of its `args`, and with `importOptions` the referring job's own where
@@ -104,14 +118,9 @@ fn arguments(
     Ok(given)
 }
 
-fn child(
-    work: &Work,
-    job: &Arc<Job>,
-    project: &str,
-    options: &ResolvedOptions,
-    given: &[(String, ContextValue)],
-) -> JobScope {
+fn child(work: &Work, found: &FoundJob, options: &ResolvedOptions, given: &[(String, ContextValue)]) -> JobScope {
     let engine = &work.engine;
+    let job = &found.job;
     let threshold = engine.log_level.unwrap_or(job.log_level);
     let mut context = DataContext::new();
     {
@@ -124,7 +133,7 @@ fn child(
         for (key, value) in outer.node_group(LOCAL_NODE, "node").into_iter().flatten() {
             context.set_on_node(LOCAL_NODE, "node", key, value.clone());
         }
-        let mut group = job_group(engine, job, project, threshold, 0);
+        let mut group = job_group(engine, job, &found.origin.project, threshold, 0);
         for key in ["retryAttempt", "wasRetry"] {
             if let Some(value) = outer.group("job").and_then(|job| job.get(key)) {
                 group.insert(key.to_owned(), value.clone());
@@ -157,7 +166,7 @@ fn child(
     };
     let mut scope = JobScope {
         job: Arc::clone(job),
-        project: project.to_owned(),
+        origin: found.origin.clone(),
         prefix: format!("{}/", work.path),
         depth: work.scope.depth + 1,
         context: Mutex::new(context),

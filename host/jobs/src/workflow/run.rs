@@ -32,7 +32,7 @@ pub(super) async fn run(parts: Arc<WorkflowParts>, request: RunRequest) -> RunRe
     engine.emit(RunEventKind::RunStarted {
         job: engine.clean(&request.job.path()),
         uuid: request.job.uuid.as_ref().map(|uuid| engine.clean(&uuid.value)),
-        project: request.project.clone(),
+        project: engine.clean(&request.origin.project),
         dry_run: request.dry_run,
         options: shown_options(&engine, &request.options),
     });
@@ -55,7 +55,7 @@ pub(super) async fn run(parts: Arc<WorkflowParts>, request: RunRequest) -> RunRe
             message: end.message.clone(),
             delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
         });
-        if !wait(&engine, &scope_cancel(&request), delay).await {
+        if !wait(&engine, &request.cancel, delay).await {
             let message = Some("cancelled while waiting for the next attempt".to_owned());
             break (JobEnd { status: RunStatus::Aborted, message, fatal: false }, scope);
         }
@@ -76,10 +76,6 @@ pub(super) async fn run(parts: Arc<WorkflowParts>, request: RunRequest) -> RunRe
         exports,
         attempts: attempt.max(1),
     }
-}
-
-fn scope_cancel(request: &RunRequest) -> tokio_util::sync::CancellationToken {
-    request.cancel.clone()
 }
 
 /// Waits; false if the wait was cancelled.
@@ -156,7 +152,7 @@ fn top_scope(engine: &Arc<Engine>, request: &RunRequest, attempt: u32) -> JobSco
     }
     set_options(&mut context, &request.options);
     let threshold = engine.log_level.unwrap_or(request.job.log_level);
-    context.set_group("job", job_group(engine, &request.job, &request.project, threshold, attempt));
+    context.set_group("job", job_group(engine, &request.job, &request.origin.project, threshold, attempt));
     context.set("execution", "id", engine.run.to_string());
     scope(engine, Arc::clone(&request.job), context, None, request)
 }
@@ -169,7 +165,7 @@ fn scope(
     request: &RunRequest,
 ) -> JobScope {
     let mut scope = JobScope {
-        project: request.project.clone(),
+        origin: request.origin.clone(),
         prefix: String::new(),
         depth: 0,
         context: Mutex::new(context),
