@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::context::references;
 use crate::file::{Job, JobOption, Located, NodeFilters, Problem, Retry, Strategy, clip, parse_duration};
-use crate::options::{check_value, expand_dates, java_full_match};
+use crate::options::{JavaMatcher, check_value, expand_dates};
 use crate::suggest::nearest;
 
 use super::CheckOptions;
@@ -76,7 +76,7 @@ fn check_option(file: &str, option: &JobOption, problems: &mut Vec<Problem>) {
     let name = clip(&option.name.value);
     let mut usable_pattern = true;
     if let Some(regex) = &option.regex
-        && let Err(reason) = java_full_match(&regex.value)
+        && let Err(reason) = JavaMatcher::full_match(&regex.value)
     {
         usable_pattern = false;
         let message = format!("the pattern of option `{name}` cannot be used: {reason}");
@@ -191,7 +191,7 @@ pub(super) fn check_retry(file: &str, retry: &Retry, problems: &mut Vec<Problem>
 /// `credentials` of a job or of a step: an account that is configured, or a role.
 pub(super) fn check_account(file: &str, name: &Located<String>, options: &CheckOptions, problems: &mut Vec<Problem>) {
     let Some(accounts) = &options.accounts else { return };
-    let known = accounts.iter().any(|account| *account == name.value);
+    let known = accounts.contains(&name.value);
     if known || name.value.starts_with("arn:") || !references(&name.value).is_empty() {
         return;
     }
@@ -249,7 +249,7 @@ pub(super) fn check_node_filters(file: &str, filters: &NodeFilters, problems: &m
 
 /// Whether a filter can select nothing but the local node.
 pub(super) fn selects_local(filter: &str) -> bool {
-    let folded = filter.replace(':', " : ");
+    let folded = filter.replace(':', " : ").replace(['"', '\''], "");
     let words: Vec<&str> = folded.split_whitespace().collect();
     let is_local = |name: &str| matches!(name, "local" | "localhost");
     match words.as_slice() {
@@ -265,7 +265,9 @@ mod tests {
 
     #[test]
     fn only_the_local_node_is_local() {
-        for filter in ["local", "name: local", "name:local", "hostname: localhost", " nodename: local "] {
+        for filter in
+            ["local", "name: local", "name:local", "name: \"local\"", "hostname: localhost", " nodename: local "]
+        {
             assert!(selects_local(filter), "{filter}");
         }
         for filter in [".*", "tags: web", "!name: local", "name: local tags: x", "name: web", "${option.node}", ""] {

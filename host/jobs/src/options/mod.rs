@@ -14,7 +14,7 @@ use outrigger_redaction::Secret;
 
 pub use arguments::parse_arguments;
 pub use date::{check_date, expand_dates};
-pub use pattern::{java_full_match, java_regex};
+pub use pattern::{JavaMatcher, java_full_match, java_regex};
 pub use resolve::resolve_options;
 pub(crate) use validate::check_value;
 

@@ -1,8 +1,8 @@
 //! Java's regular expressions, in which Rundeck's job files are written, as those of the `regex` crate.
 //!
 //! The two differ in what `\d`, `\w` and `\s` match (ASCII only in Java), in the names of POSIX classes and in a few
-//! escapes. Look-around and backreferences have no counterpart, since matching here takes linear time whatever the
-//! pattern; such a pattern is an error that says so.
+//! escapes. Look-around and backreferences have no counterpart in the `regex` crate, which takes linear time whatever
+//! the pattern; a [`JavaMatcher`] falls back to backtracking for them, with a limit on its work.
 //! Source: <https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/regex/Pattern.html>.
 
 use regex::Regex;
@@ -10,23 +10,94 @@ use regex::Regex;
 /// Largest compiled pattern, in bytes.
 const MAX_COMPILED: usize = 2 * 1024 * 1024;
 
-/// Compiles a Java pattern that is searched for in a text.
+/// Most steps of backtracking for one text; a pattern such as `(a+)+$` would otherwise never end.
+const MAX_BACKTRACKS: usize = 200_000;
+
+/// A Java pattern that can tell whether a text matches, with everything that Java's patterns have.
+#[derive(Clone, Debug)]
+pub struct JavaMatcher(Engine);
+
+#[derive(Clone, Debug)]
+enum Engine {
+    Linear(Regex),
+    Backtracking(fancy_regex::Regex),
+}
+
+impl JavaMatcher {
+    /// Compiles a pattern that must match a whole text.
+    ///
+    /// # Errors
+    /// A sentence that says what in the pattern is not valid.
+    pub fn full_match(pattern: &str) -> Result<Self, String> {
+        Self::new(pattern, true)
+    }
+
+    /// Compiles a pattern that is searched for in a text.
+    ///
+    /// # Errors
+    /// As [`JavaMatcher::full_match`].
+    pub fn search(pattern: &str) -> Result<Self, String> {
+        Self::new(pattern, false)
+    }
+
+    fn new(pattern: &str, full: bool) -> Result<Self, String> {
+        let translated = translate(pattern)?;
+        if translated.needs.is_none() {
+            let regex = if full { java_full_match(pattern) } else { java_regex(pattern) };
+            return Ok(Self(Engine::Linear(regex?)));
+        }
+        let compile = |pattern: &str| {
+            fancy_regex::RegexBuilder::new(pattern)
+                .backtrack_limit(MAX_BACKTRACKS)
+                .delegate_size_limit(MAX_COMPILED)
+                .build()
+                .map_err(|error| error.to_string().lines().last().unwrap_or_default().to_owned())
+        };
+        let alone = compile(&translated.pattern)?;
+        let regex = if full { compile(&format!(r"\A(?:{})\z", translated.pattern))? } else { alone };
+        Ok(Self(Engine::Backtracking(regex)))
+    }
+
+    /// Whether a text matches.
+    ///
+    /// # Errors
+    /// That the pattern needs too much work for this text.
+    pub fn is_match(&self, text: &str) -> Result<bool, String> {
+        match &self.0 {
+            Engine::Linear(regex) => Ok(regex.is_match(text)),
+            Engine::Backtracking(regex) => {
+                regex.is_match(text).map_err(|_| "the pattern needs too much work for this text".to_owned())
+            }
+        }
+    }
+}
+
+/// Compiles a Java pattern that is searched for in a text, for taking groups from it.
 ///
 /// # Errors
 /// A sentence that says what in the pattern is not supported or not valid.
 pub fn java_regex(pattern: &str) -> Result<Regex, String> {
-    compile(&translate(pattern)?)
+    compile(&linear(pattern)?)
 }
 
-/// Compiles a Java pattern that must match a whole text.
+/// Compiles a Java pattern that must match a whole text, for taking groups from it.
 ///
 /// # Errors
 /// As [`java_regex`].
 pub fn java_full_match(pattern: &str) -> Result<Regex, String> {
-    let translated = translate(pattern)?;
+    let translated = linear(pattern)?;
     // Alone first: `a)|(b` must not be valid because of the parentheses around it.
     compile(&translated)?;
     compile(&format!(r"\A(?:{translated})\z"))
+}
+
+/// The pattern for the `regex` crate, which has no look-around and no backreferences.
+fn linear(pattern: &str) -> Result<String, String> {
+    let translated = translate(pattern)?;
+    match translated.needs {
+        Some(what) => Err(format!("{what} is not supported here")),
+        None => Ok(translated.pattern),
+    }
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
@@ -60,7 +131,15 @@ fn posix_class(name: &str) -> Option<&'static str> {
     })
 }
 
-fn translate(pattern: &str) -> Result<String, String> {
+/// A pattern in the syntax of the `regex` crate.
+struct Translated {
+    pattern: String,
+    /// The first thing in it that takes backtracking.
+    needs: Option<&'static str>,
+}
+
+fn translate(pattern: &str) -> Result<Translated, String> {
+    let mut needs = None;
     let mut out = String::with_capacity(pattern.len().saturating_add(16));
     let mut rest = pattern;
     let mut class_depth = 0_usize;
@@ -68,7 +147,7 @@ fn translate(pattern: &str) -> Result<String, String> {
         let after = rest.get(letter.len_utf8()..).unwrap_or_default();
         match letter {
             '\\' => {
-                rest = translate_escape(after, class_depth > 0, &mut out)?;
+                rest = translate_escape(after, class_depth > 0, &mut out, &mut needs)?;
                 continue;
             }
             '[' => {
@@ -95,7 +174,7 @@ fn translate(pattern: &str) -> Result<String, String> {
                     ("?>", "an atomic group `(?>`"),
                 ] {
                     if after.starts_with(prefix) {
-                        return Err(format!("{name} is not supported"));
+                        needs.get_or_insert(name);
                     }
                 }
             }
@@ -104,11 +183,16 @@ fn translate(pattern: &str) -> Result<String, String> {
         out.push(letter);
         rest = after;
     }
-    Ok(out)
+    Ok(Translated { pattern: out, needs })
 }
 
 /// Translates what follows a backslash and returns what is left of the pattern.
-fn translate_escape<'text>(after: &'text str, in_class: bool, out: &mut String) -> Result<&'text str, String> {
+fn translate_escape<'text>(
+    after: &'text str,
+    in_class: bool,
+    out: &mut String,
+    needs: &mut Option<&'static str>,
+) -> Result<&'text str, String> {
     let Some(letter) = after.chars().next() else { return Err("the pattern ends with a single `\\`".to_owned()) };
     let mut rest = after.get(letter.len_utf8()..).unwrap_or_default();
     let mut class = |members: &str, negated: bool| match (in_class, negated) {
@@ -160,7 +244,11 @@ fn translate_escape<'text>(after: &'text str, in_class: bool, out: &mut String) 
         'Z' => out.push_str(r"\n?\z"),
         'R' => out.push_str(r"(?:\r\n|[\n\x0B\f\r\x{85}\x{2028}\x{2029}])"),
         'e' => out.push_str(r"\x1B"),
-        '1'..='9' | 'k' => return Err(format!("the backreference `\\{letter}` is not supported")),
+        '1'..='9' | 'k' if !in_class => {
+            needs.get_or_insert("a backreference");
+            out.push('\\');
+            out.push(letter);
+        }
         'G' => return Err("`\\G` is not supported".to_owned()),
         other => {
             out.push('\\');
@@ -201,7 +289,7 @@ mod tests {
     #[test]
     fn says_what_it_cannot_do() {
         for (pattern, part) in [
-            (r"(?=a)b", "look-ahead"),
+            (r"(?=a)b", "look-ahead `(?=` is not supported here"),
             (r"(?<!a)b", "look-behind"),
             (r"(a)\1", "backreference"),
             (r"(a", "unclosed group"),
@@ -211,5 +299,25 @@ mod tests {
             let message = java_full_match(pattern).expect_err(pattern);
             assert!(message.contains(part), "{pattern}: {message}");
         }
+    }
+
+    #[test]
+    fn backtracks_where_java_does() {
+        for (pattern, text, expected) in [
+            (r"(?=.*\d)(?=.*[a-z]).{8,}", "abcdefg1", true),
+            (r"(?=.*\d)(?=.*[a-z]).{8,}", "abcdefgh", false),
+            (r"(?!prod).*", "staging", true),
+            (r"(?!prod).*", "production", false),
+            (r"(\w)\1", "aa", true),
+            (r"(\w)\1", "ab", false),
+            (r"(?<!x)y", "y", true),
+        ] {
+            let matcher = JavaMatcher::full_match(pattern).expect(pattern);
+            assert_eq!(matcher.is_match(text), Ok(expected), "{pattern} {text}");
+        }
+        assert_eq!(JavaMatcher::search("(?!a)b").expect("a pattern").is_match("ab"), Ok(true));
+        assert!(JavaMatcher::search("(?=a").is_err());
+        let endless = JavaMatcher::full_match(r"(a|aa)+\1(?=b)").expect("a pattern");
+        assert!(endless.is_match(&"a".repeat(5_000)).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use crate::file::{JobOption, clip};
 use crate::suggest::nearest;
 
-use super::{check_date, java_full_match};
+use super::{JavaMatcher, check_date};
 
 /// The format of dates where the option names none: Rundeck's own.
 pub(super) const DATE_FORMAT: &str = "MM/DD/YYYY hh:mm a";
@@ -15,7 +15,8 @@ pub(crate) struct Refusal {
     pub(crate) help: Option<String>,
 }
 
-/// Checks a value against the option's choices, pattern and date format; a blank one is not checked. Of secure options the value is in no message.
+/// Checks a value against the option's choices, pattern and date format; a blank one is not checked. Of secure options
+/// the value is in no message.
 pub(crate) fn check_value(option: &JobOption, value: &str) -> Result<(), Refusal> {
     if value.is_empty() {
         return Ok(());
@@ -40,9 +41,9 @@ fn check_one(option: &JobOption, value: &str) -> Result<(), Refusal> {
     }
     // A pattern that cannot be compiled is a problem of the job, and refusing every value would say nothing about them.
     if let Some(pattern) = &option.regex {
-        match java_full_match(&pattern.value) {
-            Ok(regex) if regex.is_match(value) => {}
-            Ok(_) => {
+        match JavaMatcher::full_match(&pattern.value).and_then(|matcher| matcher.is_match(value)) {
+            Ok(true) => {}
+            Ok(false) => {
                 let message = format!("{shown} does not match the pattern of option `{name}`");
                 return Err(Refusal { message, help: Some(format!("the pattern is `{}`", clip(&pattern.value))) });
             }

@@ -124,7 +124,7 @@ fn read_log_level(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> LogLevel 
         "VERBOSE" => LogLevel::Verbose,
         "INFO" | "NORMAL" => LogLevel::Info,
         "WARN" | "WARNING" => LogLevel::Warn,
-        "ERROR" => LogLevel::Error,
+        "ERROR" | "ERR" => LogLevel::Error,
         _ => {
             reader.error_with_help(
                 text.position,

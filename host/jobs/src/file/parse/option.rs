@@ -36,7 +36,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>, node: &Node) -> Vec<JobOption> {
         NodeKind::Map(entries) => entries
             .iter()
             // A flag of the older form that stands among the names.
-            .filter(|(name, value)| !(name.value == "preserveOrder" && !matches!(value.kind, NodeKind::Map(_))))
+            .filter(|(name, value)| name.value != "preserveOrder" || matches!(value.kind, NodeKind::Map(_)))
             .filter_map(|(name, value)| read(reader, value, Some(name)))
             .collect(),
         _ => reader.list(node, "options", false).iter().filter_map(|item| read(reader, item, None)).collect(),
