@@ -423,3 +423,50 @@ async fn credentials_and_region_are_inherited() {
         .collect();
     assert_eq!(found, [("prod", "eu-west-1"), ("dev", "us-east-1"), ("prod", "ap-south-1")]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_uses_up_the_jobs_time_calls_no_handler() {
+    // The plugin fails by itself when the time that it was given is over.
+    let step = format!("slow:60 | retry: 3, {HANDLER}, keepgoingOnSuccess: true}}");
+    let ran = Bench::new(&job("  timeout: 1m\n", &[&step, "log:no"])).run().await;
+    assert_eq!((ran.status(), ran.steps().as_str()), ("timedout", "1 aborted, 2 skipped"));
+    assert!(ran.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_step_that_something_else_cancelled_failed() {
+    let ran = Bench::new(&job("", &[&format!("cancelled | {HANDLER}, keepgoingOnSuccess: true}}")])).run().await;
+    assert_eq!(ran.status(), "succeeded");
+    assert!(ran.log().first().is_some_and(|line| line.starts_with("Cancelled/")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fatal_end_stops_parallel_steps() {
+    let start = Instant::now();
+    let ran = Bench::new(&job("  sequence:\n    strategy: parallel\n", &["sleep:500", "fatal"])).run().await;
+    assert!(ran.result.fatal);
+    assert_eq!(start.elapsed().as_secs(), 0);
+}
+
+#[test]
+fn a_run_can_move_between_threads() {
+    fn check<T: Send>(_: T) {}
+    check(Bench::new("").run());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_referred_job_keeps_its_own_time_and_that_of_its_step() {
+    for (step_time, job_time, reference_seconds) in
+        [("", "  timeout: 10s\n", 10), (", timeout: 7s", "", 7), (", timeout: 30s", "  timeout: 5s\n", 5)]
+    {
+        let jobs = format!(
+            "- name: j\n  sequence:\n    keepgoing: true\n    commands:\n    - {{jobref: {{name: child}}{step_time}}}\n    - {{type: fake}}\n- name: child\n{job_time}  sequence:\n    commands:\n    - {{type: fake, configuration: {{do: 'sleep:60'}}}}\n"
+        );
+        let start = Instant::now();
+        let ran = Bench::new(&jobs).run().await;
+        assert_eq!(start.elapsed().as_secs(), reference_seconds);
+        assert_eq!((ran.status(), ran.steps().as_str()), ("failed", "1/1 aborted, 1 failed, 2 succeeded"));
+        let failure = ran.result.steps[1].failure.clone().expect("a failure");
+        assert!(failure.reason == "JobFailed" && failure.message.contains("timedout"), "{failure:?}");
+    }
+}

@@ -67,7 +67,7 @@ pub enum ExpandError {
     )]
     SecretInCommand {
         /// The reference.
-        reference: Reference,
+        reference: Box<Reference>,
         /// `a command`, `a script` or `an argument`.
         place: &'static str,
         /// The environment variable that holds it.
@@ -79,7 +79,7 @@ pub enum ExpandError {
     )]
     Unquotable {
         /// The reference.
-        reference: Reference,
+        reference: Box<Reference>,
         /// Why not.
         why: &'static str,
         /// The environment variable that holds it.
@@ -158,7 +158,7 @@ fn write(
             ExpandMode::Argument => "an argument of a program",
         };
         let variable = variable_name(&reference.group, &reference.key);
-        return Err(ExpandError::SecretInCommand { reference: reference.clone(), place, variable });
+        return Err(ExpandError::SecretInCommand { reference: Box::new(reference.clone()), place, variable });
     }
     let text = value.text();
     if expanded.text.len().saturating_add(text.len()) > MAX_EXPANDED {
@@ -183,7 +183,7 @@ fn write(
                 Unquotable::Nul => "it holds a NUL character",
             };
             let variable = variable_name(&reference.group, &reference.key);
-            return Err(ExpandError::Unquotable { reference: reference.clone(), why, variable });
+            return Err(ExpandError::Unquotable { reference: Box::new(reference.clone()), why, variable });
         }
     }
     Ok(())

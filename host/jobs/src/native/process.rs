@@ -71,11 +71,8 @@ pub(super) async fn run(
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let mut group = Group(pid);
     let (status, ending) = watch(policy, durable, &call, &mut child, &group, line).await;
-    if ending == Ending::No {
-        // What the step left running in the background on purpose stays.
-        group.0 = None;
-    }
-    drop(group);
+    // Its number may be another group's by now. What the step left running in the background on purpose stays.
+    group.0 = None;
     drop(program);
     let code = match status {
         Ok(status) => exit_code(status),
@@ -163,7 +160,7 @@ async fn watch(
         tokio::select! {
             () = call.cancel.cancelled(), if ending == Ending::No && status.is_none() => end_as = Some(Ending::Cancelled),
             () = tick(&mut timer), if ending == Ending::No && status.is_none() => end_as = Some(Ending::TimedOut),
-            () = tick(&mut kill_timer) => {
+            () = tick(&mut kill_timer), if status.is_none() => {
                 kill_timer = None;
                 group.signal(Signal::SIGKILL);
             }

@@ -18,6 +18,9 @@ use crate::file::{Job, Located, parse_duration};
 use crate::filters::{LineBreaks, neutralise};
 use crate::steps::{LogLevel, StepFailure};
 
+/// How far two clocks of one run may be apart.
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(20);
+
 /// A run at work.
 pub(super) struct Engine {
     pub(super) parts: Arc<WorkflowParts>,
@@ -171,6 +174,20 @@ impl JobScope {
     /// What is left of the job's time.
     pub(super) fn remaining(&self, now: Timestamp) -> Option<Duration> {
         self.deadline.map(|deadline| Duration::try_from(deadline.duration_since(now)).unwrap_or_default())
+    }
+
+    /// Whether the run was cancelled or the job's time is over. Steps are given what is left of it, so that one may
+    /// end a moment before the job's own clock says so.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        if self.cancel.is_cancelled() {
+            return true;
+        }
+        let over = self.remaining(now).is_some_and(|left| left < CLOCK_TOLERANCE);
+        if over {
+            self.timed_out.store(true, Ordering::Release);
+            self.cancel.cancel();
+        }
+        over
     }
 
     pub(super) fn is_timed_out(&self) -> bool {

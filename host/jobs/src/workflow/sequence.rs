@@ -89,7 +89,10 @@ async fn all_at_once(engine: &Arc<Engine>, scope: &Arc<JobScope>) -> SequenceEnd
         engine.parts.durable.spawn(
             &name,
             Box::pin(async move {
-                let end = run_step(own_engine, own_scope, index).await;
+                let end = run_step(own_engine, Arc::clone(&own_scope), index).await;
+                if matches!(end, StepEnd::Fatal(_)) {
+                    own_scope.cancel.cancel();
+                }
                 if let Some(place) = lock(&ends).get_mut(index) {
                     *place = Some(end);
                 }

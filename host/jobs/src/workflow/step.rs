@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use outrigger_door::StepKey;
 use serde_json::{Map, Value};
 
-use super::call::attempt;
+use super::call::{attempt, refused};
 use super::engine::{Engine, JobScope};
 use super::event::RunEventKind;
 use super::report::{RunStatus, StepReport, StepStatus};
@@ -242,9 +242,13 @@ async fn try_step(work: &Work) -> Tried {
             what: engine.clean(&describe(&work.step)),
         });
         let (mut end, outputs) = attempt(work, &key).await;
-        // A step that fails because it was told to stop did not fail.
-        if matches!(end, AttemptEnd::Failed(_)) && work.scope.cancel.is_cancelled() {
-            end = AttemptEnd::Cancelled;
+        match &end {
+            // A step that fails because it was told to stop, or because the job's time is over, did not fail.
+            AttemptEnd::Failed(_) if work.scope.is_over(engine.now()) => end = AttemptEnd::Cancelled,
+            AttemptEnd::Cancelled if !work.scope.is_over(engine.now()) => {
+                end = refused("Cancelled", "the step was cancelled by something other than this run");
+            }
+            _ => {}
         }
         let outputs = shown_outputs(engine, &outputs);
         let again = matches!(end, AttemptEnd::Failed(_)) && attempts <= retries;

@@ -66,6 +66,12 @@ impl StepRunner for FakePlugins {
                             return failed("Timeout", "too slow");
                         }
                     }
+                    "slow" => {
+                        let time = Duration::from_secs(rest.parse().expect("seconds"));
+                        tokio::time::sleep(call.timeout.unwrap_or(time).min(time)).await;
+                        return failed("Timeout", "too slow");
+                    }
+                    "cancelled" => return StepOutcome::Cancelled,
                     "hang" => std::future::pending().await,
                     "fail" => return failed("Throttled", if rest.is_empty() { "it failed" } else { rest }),
                     "flaky" => {
@@ -254,13 +260,8 @@ impl Ran {
 
     /// Lines of the log.
     pub fn log(&self) -> Vec<&str> {
-        let line = |event: &'_ RunEvent| match &event.kind {
-            RunEventKind::Log { .. } => true,
-            _ => false,
-        };
         self.events
             .iter()
-            .filter(|event| line(event))
             .filter_map(|event| match &event.kind {
                 RunEventKind::Log { text, .. } => Some(text.as_str()),
                 _ => None,
