@@ -191,6 +191,12 @@ pub(crate) fn sts_client(context: &ProvidersContext, region: &str, credentials: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_smithy_runtime_api::client::http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
     #[test]
     fn the_more_specific_endpoint_wins() {
@@ -217,6 +223,63 @@ mod tests {
         assert_eq!(sts_region(None, None).unwrap(), "us-east-1");
         let message = sts_region(Some("eu-west-1"), Some(china)).unwrap_err().to_string();
         assert!(message.contains("partition aws,") && message.contains("aws-cn"), "{message}");
+    }
+
+    /// Remembers where requests would go, and refuses them.
+    #[derive(Clone, Debug, Default)]
+    struct Nowhere(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+    impl HttpConnector for Nowhere {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.0.lock().unwrap().push(request.uri().to_owned());
+            HttpConnectorFuture::ready(Err(ConnectorError::user("nowhere".into())))
+        }
+    }
+
+    impl HttpClient for Nowhere {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            SharedHttpConnector::new(self.clone())
+        }
+    }
+
+    #[tokio::test]
+    async fn sts_is_regional_in_every_partition_with_fips_and_dual_stack() {
+        let nowhere = Nowhere::default();
+        let nothing = |_: &outrigger_config::KeyPath| Err("nothing is stored".to_owned());
+        let ignore = |_: &outrigger_redaction::Secret| {};
+        let mut context = ProvidersContext::new(
+            SharedHttpClient::new(nowhere.clone()),
+            std::sync::Arc::new(nothing),
+            std::sync::Arc::new(ignore),
+        );
+        context.env = Env::fixed([("HOME", "/nonexistent")]);
+        for (region, fips, dual_stack) in [
+            ("us-east-1", false, false),
+            ("eu-west-1", false, false),
+            ("cn-north-1", false, false),
+            ("us-gov-west-1", false, false),
+            ("us-east-1", true, false),
+            ("eu-west-1", false, true),
+        ] {
+            context.endpoints.use_fips = Some(fips);
+            context.endpoints.use_dual_stack = Some(dual_stack);
+            let keys = Credentials::new("AKIA", "x", None, None, "test");
+            let answer = sts_client(&context, region, Some(keys)).get_caller_identity().send().await;
+            assert!(answer.is_err());
+        }
+        let mut asked = nowhere.0.lock().unwrap().clone();
+        asked.dedup();
+        assert_eq!(
+            asked,
+            [
+                "https://sts.us-east-1.amazonaws.com/",
+                "https://sts.eu-west-1.amazonaws.com/",
+                "https://sts.cn-north-1.amazonaws.com.cn/",
+                "https://sts.us-gov-west-1.amazonaws.com/",
+                "https://sts-fips.us-east-1.amazonaws.com/",
+                "https://sts.eu-west-1.api.aws/",
+            ]
+        );
     }
 
     #[test]

@@ -66,12 +66,13 @@ pub struct PolicyTooLong {
 /// # Errors
 /// [`PolicyTooLong`] if it does not fit even then; the session must not be opened without it.
 pub fn compress_session_policy(actions: &[PolicyAction], limits: &PolicyLimits) -> Result<String, PolicyTooLong> {
-    let direct: BTreeSet<&str> = actions.iter().filter(|it| !it.dependent).map(|it| it.action.as_str()).collect();
-    let mut dependent: BTreeSet<&str> = actions.iter().filter(|it| it.dependent).map(|it| it.action.as_str()).collect();
-    if limits.regions.is_empty() && limits.resources.is_empty() {
-        dependent.retain(|action| !direct.contains(action));
-    }
-    let mut groups = Groups { direct: owned(&direct), dependent: owned(&dependent) };
+    // Without limits the two kinds are treated alike, and one statement is shorter than two.
+    let limited = !limits.regions.is_empty() || !limits.resources.is_empty();
+    let kind = |dependent: bool| -> BTreeSet<String> {
+        let of_kind = actions.iter().filter(|action| (action.dependent && limited) == dependent);
+        of_kind.map(|action| action.action.clone()).collect()
+    };
+    let mut groups = Groups { direct: kind(false), dependent: kind(true) };
     loop {
         let text = write(&groups, limits);
         let chars = text.chars().count();
@@ -82,10 +83,6 @@ pub fn compress_session_policy(actions: &[PolicyAction], limits: &PolicyLimits) 
             return Err(PolicyTooLong { chars });
         }
     }
-}
-
-fn owned(actions: &BTreeSet<&str>) -> BTreeSet<String> {
-    actions.iter().map(|action| (*action).to_owned()).collect()
 }
 
 /// Actions of the two kinds; an entry is an action or a prefix with `*`.
@@ -218,7 +215,7 @@ mod tests {
         actions.push(PolicyAction::dependent("kms:CreateGrant"));
         assert_eq!(
             compress_session_policy(&actions, &PolicyLimits::default()).unwrap(),
-            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:DescribeInstances","ec2:StopInstances"],"Resource":"*"},{"Effect":"Allow","Action":"kms:CreateGrant","Resource":"*"}]}"#
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:DescribeInstances","ec2:StopInstances","kms:CreateGrant"],"Resource":"*"}]}"#
         );
     }
 
