@@ -157,3 +157,102 @@ impl fmt::Debug for Providers {
         formatter.debug_struct("Providers").field("context", &self.0.context).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{BoxFuture, ComponentProvider};
+    use crate::request::{Level, Origin};
+    use aws_credential_types::Credentials;
+    use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+    use outrigger_config::{CredentialsBlock, KeyPath};
+    use outrigger_redaction::Secret;
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{SystemTime, UNIX_EPOCH};
+    use tokio::time::{Instant, sleep};
+
+    #[derive(Debug)]
+    struct TokioClock(Instant);
+
+    impl TimeSource for TokioClock {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH + Duration::from_secs(1_000_000) + self.0.elapsed()
+        }
+    }
+
+    struct Silent;
+
+    impl ComponentProvider for Silent {
+        fn provide<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a BTreeMap<String, String>,
+        ) -> BoxFuture<'a, Result<Credentials, String>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// Key storage whose secret is another one at each reading.
+    fn providers() -> Providers {
+        let reads = AtomicUsize::new(0);
+        let keys = move |_: &KeyPath| Ok(Secret::new(format!("secret-{}", reads.fetch_add(1, Ordering::SeqCst))));
+        let mut context =
+            ProvidersContext::new(crate::http::direct_http_client(), Arc::new(keys), Arc::new(|_: &Secret| {}));
+        context.env = crate::env::Env::fixed([("HOME", "/nonexistent")]);
+        context.clock = SharedTimeSource::new(TokioClock(Instant::now()));
+        context.components = Arc::new(Silent);
+        Providers::new(context)
+    }
+
+    fn request(block: &CredentialsBlock, session_name: &str) -> CredentialRequest {
+        let resolved = ResolvedBlock::resolve(block, Level::System, None).unwrap();
+        CredentialRequest::new(resolved, Origin::level(Level::System), SessionName::new(session_name))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_never_answers_ends_after_thirty_seconds() {
+        let block = CredentialsBlock::Component { name: "vault".to_owned(), config: BTreeMap::new() };
+        let begun = Instant::now();
+        let error = providers().provider(&request(&block, "run")).credentials().await.unwrap_err();
+        assert_eq!(begun.elapsed().as_secs(), 30);
+        assert!(error.is_transient());
+        assert!(error.to_string().contains("component: no answer within 30 s"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rotated_secret_is_read_within_five_minutes() {
+        let secret_key = KeyPath("keys/aws".to_owned());
+        let block = CredentialsBlock::AccessKey { access_key_id: "AKIA".to_owned(), secret_key, session_token: None };
+        let providers = providers();
+        let secret = async |run: &str| {
+            let credentials = providers.provider(&request(&block, run)).credentials().await.unwrap();
+            credentials.secret_access_key().to_owned()
+        };
+        assert_eq!(secret("run-1").await, "secret-0");
+        sleep(Duration::from_secs(299)).await;
+        assert_eq!(secret("run-2").await, "secret-0", "runs share what does not name them");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(secret("run-3").await, "secret-1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_of_past_runs_go() {
+        let block =
+            CredentialsBlock::WebIdentity { role_arn: None, token: None, session_name: None, duration_seconds: None };
+        let providers = providers();
+        for run in 0..100 {
+            providers.provider(&request(&block, &format!("run-{run}"))).credentials().await.unwrap_err();
+        }
+        // The task of the last refresh may still hold its entry.
+        assert!(providers.0.entries.lock().unwrap().len() <= 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_outlives_the_value_it_came_from() {
+        let secret_key = KeyPath("keys/aws".to_owned());
+        let block = CredentialsBlock::AccessKey { access_key_id: "AKIA".to_owned(), secret_key, session_token: None };
+        let provider = providers().provider(&request(&block, "run"));
+        assert_eq!(provider.credentials().await.unwrap().access_key_id(), "AKIA");
+    }
+}
