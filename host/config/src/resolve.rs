@@ -1,10 +1,11 @@
 //! Which credentials a step works with: one block, from the first level that configures credentials.
 
+use outrigger_redaction::Secret;
 use serde::Serialize;
 
 use crate::aws::{AssumeRoleBlock, CredentialsBlock, KeyPath, Source, SourceName};
 use crate::check;
-use crate::keys::KeyScope;
+use crate::keys::{KeyError, KeyScope, ProjectKeys};
 use crate::origin::{Level, Origin, Value};
 use crate::parse::{ConfigFile, dotted, nearest};
 use crate::settings::Settings;
@@ -139,6 +140,69 @@ pub enum CredentialsError {
         /// What is wrong, and what to do.
         problem: String,
     },
+}
+
+/// Hops as one block, each role with its source inside; `None` for the default chain.
+fn nested(hops: &[Hop]) -> Option<CredentialsBlock> {
+    let mut block = None;
+    for hop in hops {
+        block = match &hop.kind {
+            HopKind::DefaultChain => None,
+            HopKind::Base(base) => Some(base.clone()),
+            HopKind::Chain(ways) => {
+                Some(CredentialsBlock::Chain { providers: ways.iter().filter_map(|way| nested(way)).collect() })
+            }
+            HopKind::Role(role) => {
+                let source = block.map(|source| Source::Block(Box::new(source)));
+                Some(CredentialsBlock::AssumeRole(Box::new(AssumeRoleBlock { source, ..(**role).clone() })))
+            }
+        };
+    }
+    block
+}
+
+/// Calls `visit` with every key path that the hops name, and the scope of the hop.
+fn key_paths<'h>(hops: &'h [Hop], visit: &mut impl FnMut(&'h KeyPath, &'h KeyScope)) {
+    for hop in hops {
+        match &hop.kind {
+            HopKind::Base(CredentialsBlock::AccessKey { secret_key, session_token, .. }) => {
+                visit(secret_key, &hop.keys);
+                if let Some(token) = session_token {
+                    visit(token, &hop.keys);
+                }
+            }
+            HopKind::Chain(ways) => ways.iter().for_each(|way| key_paths(way, visit)),
+            _ => {}
+        }
+    }
+}
+
+impl ResolvedCredentials {
+    /// The hops as one block, each role with its source inside, to be laid out as a block of the system level: a role
+    /// without source has the default chain as its source. `None` is the default chain itself.
+    #[must_use]
+    pub fn block(&self) -> Option<CredentialsBlock> {
+        nested(&self.hops)
+    }
+
+    /// Reads a secret that one of the hops names, with the rights of the file that names it: a project's block reads what
+    /// the project may read, and the system's block reads all. `keys` may be a view of any scope. A path that both name
+    /// is read with the project's rights, so that no project borrows the system's.
+    ///
+    /// # Errors
+    /// As [`ProjectKeys::get`]; [`KeyError::NotFound`] for a path that no hop names.
+    pub fn read_key(&self, keys: &ProjectKeys, path: &KeyPath) -> Result<Secret, KeyError> {
+        let mut scope: Option<&KeyScope> = None;
+        key_paths(&self.hops, &mut |named, named_by| {
+            if named == path && !matches!(scope, Some(KeyScope::Project(_))) {
+                scope = Some(named_by);
+            }
+        });
+        match scope {
+            Some(scope) => keys.for_scope(scope.clone()).get(&path.0),
+            None => Err(KeyError::NotFound { path: path.0.clone(), nearest: None }),
+        }
+    }
 }
 
 fn given(text: &Option<String>) -> Option<&str> {

@@ -182,10 +182,19 @@ impl Settings {
         self.first("aws.use-dual-stack", |file| file.aws.use_dual_stack)
     }
 
-    /// `aws.ca-bundle`.
+    /// `aws.ca-bundle`. As with [`Settings::endpoint_url`], a project's authorities do not count for the requests that
+    /// the system's credentials are obtained with.
     #[must_use]
-    pub fn ca_bundle(&self) -> Option<Value<PathBuf>> {
-        self.first("aws.ca-bundle", |file| file.aws.ca_bundle.clone())
+    pub fn ca_bundle(&self, level: Level) -> Option<Value<PathBuf>> {
+        self.files_for(level).find_map(|file| {
+            let bundle = file.aws.ca_bundle.clone()?;
+            Some(Value { value: bundle, origin: file.origin("aws.ca-bundle") })
+        })
+    }
+
+    /// The files that speak for requests with credentials of this level.
+    fn files_for(&self, level: Level) -> impl Iterator<Item = &ConfigFile> {
+        self.files().filter(move |file| !matches!(level, Level::System | Level::Default) || file.level == Level::System)
     }
 
     /// `aws.s3-path-style`.
@@ -194,11 +203,11 @@ impl Settings {
         self.first("aws.s3-path-style", |file| file.aws.s3_path_style)
     }
 
-    /// The endpoint for a service. For credentials of the system level ask with [`Level::System`]: a project's endpoint
-    /// must not get the requests that the system's credentials are obtained with.
+    /// The endpoint for a service, for requests with credentials that `level` configured. A project's endpoint does not
+    /// get the requests that the system's or the host's own credentials are obtained with.
     #[must_use]
     pub fn endpoint_url(&self, service: &str, level: Level) -> Option<Value<String>> {
-        self.files().filter(|file| level != Level::System || file.level == Level::System).find_map(|file| {
+        self.files_for(level).find_map(|file| {
             if let Some(url) = file.aws.endpoint_urls.get(service) {
                 let origin = file.origin(&format!("aws.endpoint-urls.{service}"));
                 return Some(Value { value: url.clone(), origin });

@@ -1,9 +1,12 @@
 //! Which credentials a step works with.
 
+use std::sync::Arc;
+
 use outrigger_config::{
-    ConfigFile, CredentialsError, Error, Hop, HopKind, KeyScope, Level, Origin, ResolvedCredentials, Settings,
-    StepCredentials, parse_project, parse_system,
+    ConfigFile, CredentialsError, Error, Hop, HopKind, KeyError, KeyPath, KeyScope, KeyStore, KeyType, Level,
+    MasterKeySource, Origin, ResolvedCredentials, Settings, StepCredentials, parse_project, parse_system,
 };
+use outrigger_redaction::Secret;
 
 const KEY: &str = "provider = \"access-key\"\naccess-key-id = \"AKIAIOSFODNN7EXAMPLE\"\nsecret-key = \"keys/aws\"\n";
 
@@ -252,4 +255,71 @@ fn a_projects_endpoint_does_not_get_the_systems_requests() {
     assert_eq!(url("sts", Level::System).as_deref(), Some("https://system.example"));
     assert_eq!(url("sts", Level::Project).as_deref(), Some("https://sts.project.example"));
     assert_eq!(url("ec2", Level::Step).as_deref(), Some("https://project.example"));
+    let bundles = settings_with_bundles();
+    let bundle = |level: Level| bundles.ca_bundle(level).map(|bundle| bundle.value.display().to_string());
+    assert_eq!(bundle(Level::System).as_deref(), None);
+    assert_eq!(bundle(Level::Project).as_deref(), Some("/project.pem"));
+}
+
+fn settings_with_bundles() -> Settings {
+    settings("", Some("[aws]\nca-bundle = \"/project.pem\"\n"))
+}
+
+#[test]
+fn hops_nest_into_one_block() {
+    let key = format!("[aws.credentials]\n{KEY}");
+    let both = settings(&key, Some(&role("p", "external-id = \"9f2c\"")));
+    let block = both.credentials(None, None).expect("resolved").block();
+    insta::assert_json_snapshot!(block, @r#"
+    {
+      "provider": "assume-role",
+      "role-arn": "arn:aws:iam::111122223333:role/p",
+      "external-id": "9f2c",
+      "session-name": null,
+      "duration-seconds": null,
+      "source": {
+        "provider": "access-key",
+        "access-key-id": "AKIAIOSFODNN7EXAMPLE",
+        "secret-key": "keys/aws",
+        "session-token": null
+      },
+      "session-policy": null,
+      "tags": {},
+      "source-identity": null
+    }
+    "#);
+    assert_eq!(settings("", None).credentials(None, None).expect("resolved").block(), None);
+}
+
+#[test]
+fn a_secret_is_read_with_the_rights_of_the_file_that_names_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(KeyStore::open(
+        folder.path().join("keys.db"),
+        MasterKeySource::File(folder.path().join("master.key")),
+    ));
+    for path in ["keys/aws", "keys/project/web/aws", "keys/else"] {
+        store.put(path, KeyType::Password, &Secret::new(path.to_owned()), false).expect("stored");
+    }
+    let read = |system: &str, project: &str, path: &str| {
+        let settings = settings(system, Some(project));
+        let resolved = settings.credentials(None, None).expect("resolved");
+        let keys = settings.keys(store.clone());
+        resolved.read_key(&keys, &KeyPath(path.to_owned())).map(|secret| secret.expose().to_owned())
+    };
+    let system = format!("[aws.credentials]\n{KEY}");
+    let own = |path: &str| system.replace("keys/aws", path);
+    // The system's block reads the system's key, although the project could not.
+    assert_eq!(read(&system, "", "keys/aws").expect("read"), "keys/aws");
+    assert_eq!(read(&system, &role("p", ""), "keys/aws").expect("read"), "keys/aws");
+    // The project's block reads what the project may read, and nothing else.
+    assert_eq!(read("", &own("keys/project/web/aws"), "keys/project/web/aws").expect("read"), "keys/project/web/aws");
+    assert!(matches!(read("", &own("keys/aws"), "keys/aws"), Err(KeyError::NotVisible { .. })));
+    // A path that nothing names is not read at all, and one that both name with the project's rights.
+    assert!(matches!(read(&system, "", "keys/else"), Err(KeyError::NotFound { .. })));
+    let chain = format!(
+        "[aws.credentials]\nprovider = \"chain\"\nproviders = [{{ {} }}, {{ provider = \"assume-role\", role-arn = \"arn:aws:iam::111122223333:role/p\" }}]\n",
+        KEY.trim().replace('\n', ", ")
+    );
+    assert!(matches!(read(&system, &chain, "keys/aws"), Err(KeyError::NotVisible { .. })));
 }

@@ -395,3 +395,43 @@ fn many_writers_at_once_agree_on_one_master_key() {
         assert_eq!(value(&store, &format!("keys/{number}")), format!("value {number}"));
     }
 }
+
+#[test]
+fn rotations_and_reads_at_once_lose_nothing() {
+    let place = Place::new();
+    put(&place.store(), "keys/a", "one");
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let place = &place;
+            scope.spawn(move || {
+                let store = place.store();
+                for _ in 0..5 {
+                    if number < 3 {
+                        store.rotate(None).expect("rotated");
+                    }
+                    assert_eq!(value(&store, "keys/a"), "one");
+                }
+            });
+        }
+    });
+    assert_eq!(value(&place.store(), "keys/a"), "one");
+    assert!(!place.master().with_file_name("master.key.next").exists());
+}
+
+#[test]
+fn a_long_lived_process_does_not_rotate_over_a_key_that_waits() {
+    let place = Place::new();
+    let store = place.store();
+    put(&store, "keys/a", "one");
+    let old = std::fs::read(place.master()).expect("readable");
+    let next = place.master().with_file_name("master.key.next");
+    // Another process has rotated and died before its key took its place; this one knows the key already.
+    store.rotate(None).expect("rotated");
+    std::fs::rename(place.master(), &next).expect("renamed");
+    std::fs::write(place.master(), &old).expect("written");
+    std::fs::set_permissions(place.master(), std::fs::Permissions::from_mode(0o600)).expect("changed");
+    let waiting = std::fs::read(&next).expect("readable");
+    place.sql("UPDATE keys SET sealed_key = zeroblob(72)");
+    assert!(store.rotate(None).is_err(), "the damaged entry stops it after the new key was written");
+    assert_eq!(std::fs::read(place.master()).expect("readable"), waiting, "the right key is in its place");
+}

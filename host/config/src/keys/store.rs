@@ -177,12 +177,16 @@ impl KeyStore {
             let nearest = nearest(path, all.iter().map(String::as_str)).map(str::to_owned);
             return Err(KeyError::NotFound { path: path.to_owned(), nearest });
         };
-        self.master_for_reading(&transaction, source, master)?;
-        let master = master.as_ref().ok_or_else(|| self.missing(source))?;
-        let data_key = self.unwrap(master, path, &key_type, &sealed_key)?;
+        let unsettled = self.master_for_reading(&transaction, source, master)?;
+        let key = master.as_ref().ok_or_else(|| self.missing(source))?;
+        let data_key = self.unwrap(key, path, &key_type, &sealed_key)?;
         let value = data_key
             .open(&sealed_value, &associated("value", path, &key_type))
             .ok_or_else(|| self.damaged(path, "its value"))?;
+        self.db(transaction.finish())?;
+        if unsettled {
+            self.settle(connection, source)?;
+        }
         let text = std::str::from_utf8(&value).map_err(|_| self.damaged(path, "its value"))?;
         Ok(Secret::new(text.to_owned()))
     }
@@ -265,16 +269,20 @@ impl KeyStore {
         let State { source, master, connection } = &mut *state;
         let connection = connection.as_mut().ok_or_else(|| self.format("it was not opened"))?;
         let transaction = self.db(connection.transaction_with_behavior(TransactionBehavior::Immediate))?;
-        self.master_for_reading(&transaction, source, master)?;
+        // What counts is the key on the disk: the file beside it is about to be replaced.
+        *master = None;
+        if self.master_for_reading(&transaction, source, master)? {
+            promote(source)?;
+        }
         let old = master.as_ref().ok_or_else(|| self.missing(source))?;
-        let (next_source, next, promote) = match new {
+        let (next_source, next) = match new {
             Some(new) if new != *source => {
                 let key = match (master::load(&new)?, &new) {
                     (Some(key), _) => key,
                     (None, MasterKeySource::File(path)) => master::create(path)?.0,
                     (None, _) => return Err(self.missing(&new)),
                 };
-                (new, key, None)
+                (new, key)
             }
             _ => {
                 let MasterKeySource::File(path) = &*source else {
@@ -285,21 +293,29 @@ impl KeyStore {
                 };
                 let key = Key::generate()?;
                 master::replace(&master::next_file(path), &key)?;
-                (source.clone(), key, Some(path.clone()))
+                (source.clone(), key)
             }
         };
         let entries = self.seal_anew(&transaction, old, &next)?;
         self.db(transaction.commit())?;
-        if let Some(path) = &promote {
-            master::promote(path)?;
-        }
         *master = Some(next);
         *source = next_source;
+        self.settle(connection, source)?;
         let master_key_file = match &*source {
             MasterKeySource::File(path) => Some(path.clone()),
             _ => None,
         };
         Ok(Rotation { entries, master_key_file })
+    }
+
+    /// Puts the master key that waits beside its file into its place, if it is the right one. Only the holder of the write
+    /// lock may do so: another process may be writing the key of its own rotation there.
+    fn settle(&self, connection: &mut Connection, source: &MasterKeySource) -> Result<(), KeyError> {
+        let transaction = self.db(connection.transaction_with_behavior(TransactionBehavior::Immediate))?;
+        if self.master_for_reading(&transaction, source, &mut None)? {
+            promote(source)?;
+        }
+        self.db(transaction.finish())
     }
 
     fn seal_anew(&self, transaction: &Transaction<'_>, old: &Key, next: &Key) -> Result<usize, KeyError> {
@@ -410,16 +426,17 @@ impl KeyStore {
         self.db(rows.collect())
     }
 
-    /// Makes sure that `master` holds the key that this storage is sealed with.
+    /// Makes sure that `master` holds the key that this storage is sealed with. The flag says that a rotation was cut off
+    /// and has to be settled.
     fn master_for_reading(
         &self,
         connection: &Connection,
         source: &MasterKeySource,
         master: &mut Option<Key>,
-    ) -> Result<(), KeyError> {
+    ) -> Result<bool, KeyError> {
         if let Some(key) = master.as_ref() {
             if self.is_right(connection, key)? {
-                return Ok(());
+                return Ok(false);
             }
             // Another process has replaced it.
             *master = None;
@@ -429,16 +446,19 @@ impl KeyStore {
             && self.is_right(connection, key)?
         {
             *master = present;
-            return Ok(());
+            return Ok(false);
         }
         if let MasterKeySource::File(path) = source {
-            // A rotation was cut off after its transaction: the right key waits beside.
-            if let Some(key) = master::load(&MasterKeySource::File(master::next_file(path)))?
-                && self.is_right(connection, &key)?
-            {
-                master::promote(path)?;
-                *master = Some(key);
-                return Ok(());
+            // A rotation was cut off after its transaction, or is just ending: the right key waits beside, or has taken
+            // its place since the file was read.
+            let beside = MasterKeySource::File(master::next_file(path));
+            for (place, unsettled) in [(&beside, true), (source, false)] {
+                if let Some(key) = master::load(place)?
+                    && self.is_right(connection, &key)?
+                {
+                    *master = Some(key);
+                    return Ok(unsettled);
+                }
             }
         }
         Err(match present {
@@ -447,7 +467,8 @@ impl KeyStore {
         })
     }
 
-    /// As for reading; a storage that was never sealed gets a master key. Gives the file, if one was made.
+    /// As for reading, in a transaction that locks out other writers; a storage that was never sealed gets a master key.
+    /// Gives the file, if one was made.
     fn master_for_writing(
         &self,
         connection: &Connection,
@@ -460,7 +481,10 @@ impl KeyStore {
             |row| row.get(0),
         ))?;
         if sealed > 0 {
-            return self.master_for_reading(connection, source, master).map(|()| None);
+            if self.master_for_reading(connection, source, master)? {
+                promote(source)?;
+            }
+            return Ok(None);
         }
         let (key, made) = match (master::load(source)?, source) {
             (Some(key), _) => (key, None),
@@ -522,6 +546,13 @@ impl KeyStore {
                 _ => "is not set".to_owned(),
             },
         }
+    }
+}
+
+fn promote(source: &MasterKeySource) -> Result<(), KeyError> {
+    match source {
+        MasterKeySource::File(path) => master::promote(path),
+        MasterKeySource::Environment(_) | MasterKeySource::Command(_) => Ok(()),
     }
 }
 
