@@ -29,6 +29,7 @@ mod session;
 mod validate;
 mod web_identity;
 
+pub use aws_smithy_runtime_api::client::http::SharedHttpClient;
 pub use cache::CachedProvider;
 pub use context::{
     BoxFuture, ComponentProvider, MfaPrompter, NoComponents, ProvidersContext, SecretObserver, SecretReader,
