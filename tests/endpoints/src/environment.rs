@@ -257,12 +257,17 @@ mod tests {
     /// pip installs nothing from this file, and the rest is as it is with the real one.
     const NOTHING: &str = "# nothing\n";
 
+    /// A program of this text in the place of Python.
+    fn python(dir: &Path, script: &str) -> std::io::Result<PathBuf> {
+        let path = dir.join("python3");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+
     fn with_python(script: &str, expect: impl Fn(&EndpointError) -> bool) -> Outcome {
         let dir = tempfile::tempdir()?;
-        let python = dir.path().join("python3");
-        fs::write(&python, format!("#!/bin/sh\n{script}\n"))?;
-        fs::set_permissions(&python, fs::Permissions::from_mode(0o755))?;
-        let sources = Sources { python, requirements: NOTHING, environment: Vec::new() };
+        let sources = Sources { python: python(dir.path(), script)?, requirements: NOTHING, environment: Vec::new() };
         let error = sources.prepare(&dir.path().join("endpoints"), &|_| {}).expect_err("no usable Python");
         assert!(expect(&error), "{error}");
         let left: Vec<_> =
@@ -297,10 +302,15 @@ mod tests {
     #[test]
     fn it_is_made_once() -> Outcome {
         let dir = tempfile::tempdir()?;
+        let root = dir.path().join("endpoints");
+        // Slow enough for all four to be there; the interpreter that it makes accepts every installation.
+        let script =
+            "[ \"$2\" = -c ] && echo 3.11 && exit\nsleep 0.3; mkdir -p \"$4/bin\"; ln -s /bin/true \"$4/bin/python\"";
+        let python = python(dir.path(), script)?;
         let said = Mutex::new(Vec::new());
         let prepare = || {
-            let sources = Sources { python: "python3".into(), requirements: NOTHING, environment: Vec::new() };
-            sources.prepare(dir.path(), &|line| crate::proxy::lock(&said).push(line.to_owned()))
+            let sources = Sources { python: python.clone(), requirements: NOTHING, environment: Vec::new() };
+            sources.prepare(&root, &|line| crate::proxy::lock(&said).push(line.to_owned()))
         };
         let made = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(prepare)).collect();
@@ -310,8 +320,14 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines.first().is_some_and(|line| line.contains("about 59 MB")), "{lines:?}");
         assert!(made.iter().all(|one| one.complete()));
-        let left: Vec<_> = fs::read_dir(dir.path())?.flatten().map(|entry| entry.file_name()).collect();
+        let left: Vec<_> = fs::read_dir(&root)?.flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(left.len(), 2, "the environment and the lock: {left:?}");
+
+        // Its interpreter went away, as after an upgrade of the system: it is made anew.
+        let only = made.into_iter().next().expect("four were made");
+        fs::remove_file(only.python())?;
+        assert!(prepare()?.complete());
+        assert_eq!(crate::proxy::lock(&said).len(), 4);
         Ok(())
     }
 
