@@ -452,6 +452,15 @@ impl Door {
         }
     }
 
+    /// The function that the recording goes on with after the last call; none at its end, or where nothing is replayed.
+    pub fn left_in_recording(&self) -> Option<String> {
+        let Mode::Replay(replay) = &self.run.mode else {
+            return None;
+        };
+        let position = self.replayed.load(Ordering::Relaxed) as usize;
+        replay.call(&self.step, position).map(|call| call.function.clone())
+    }
+
     /// Whether the recording of this attempt was built by another component.
     pub fn replayed_other_digest(&self) -> bool {
         self.warned_digest.load(Ordering::Relaxed)
