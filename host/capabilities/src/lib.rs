@@ -2,11 +2,13 @@
 
 pub mod aws;
 pub mod bindings;
-pub mod http { #[derive(Debug)] pub struct GuestHttp; }
+mod files;
+pub mod http;
 pub mod operations;
 mod run;
 mod secrets;
 pub mod state;
-pub mod workspace { #[derive(Debug)] pub struct Workspace; }
+mod web;
+pub mod workspace;
 
 pub use state::{CredentialsHandle, SecretHandle};

@@ -73,8 +73,8 @@ pub struct StepContext {
     pub clients: Arc<AwsClients>,
     /// Local files that the guest may name.
     pub workspace: Arc<Workspace>,
-    /// Outgoing HTTP.
-    pub http: Arc<GuestHttp>,
+    /// Outgoing HTTP; none where the component imports none, or may reach nothing.
+    pub http: Option<Arc<GuestHttp>>,
     /// Secrets by the field that they were configured in.
     pub secrets: BTreeMap<String, Secret>,
     /// What the guest may use up.

@@ -34,6 +34,8 @@ pub struct AwsIdentity {
     pub hops: Vec<String>,
     /// Whether a session policy limits the credentials.
     pub session_policy: bool,
+    /// Endpoint that the step names; wins over every other.
+    pub endpoint: Option<String>,
 }
 
 impl fmt::Debug for AwsIdentity {
@@ -83,6 +85,7 @@ pub struct AwsClients {
     http: SharedHttpClient,
     endpoints: Endpoints,
     attempts: u32,
+    bucket_regions: super::s3::BucketRegions,
     clients: Mutex<HashMap<ClientKey, Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -95,12 +98,17 @@ impl fmt::Debug for AwsClients {
 impl AwsClients {
     /// Clients over `http`. `attempts` is how often the SDK tries a call that may be repeated, 1 to 10.
     pub fn new(http: SharedHttpClient, endpoints: Endpoints, attempts: u32) -> Self {
-        Self { http, endpoints, attempts: attempts.clamp(1, 10), clients: Mutex::default() }
+        Self { http, endpoints, attempts: attempts.clamp(1, 10), bucket_regions: Default::default(), clients: Mutex::default() }
     }
 
     /// How services are reached.
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// Where buckets are, as far as the process has learnt it.
+    pub fn bucket_regions(&self) -> &super::s3::BucketRegions {
+        &self.bucket_regions
     }
 
     /// How often a call that may be repeated is tried.
@@ -129,7 +137,8 @@ impl AwsClients {
             .use_fips(self.endpoints.use_fips)
             .use_dual_stack(self.endpoints.use_dual_stack)
             .app_name(aws_types::app_name::AppName::new("outrigger").unwrap_or_else(|_| unreachable!("a valid name")));
-        config.set_endpoint_url(self.endpoints.url(service).map(str::to_owned));
+        let endpoint = identity.endpoint.as_deref().or_else(|| self.endpoints.url(service));
+        config.set_endpoint_url(endpoint.map(str::to_owned));
         config.build()
     }
 
