@@ -374,6 +374,26 @@ async fn secrets_and_control_characters_do_not_leave() {
     let call = ran.calls.first().expect("a call");
     assert!(call.configuration.get("do").is_some_and(|value| value.secret));
     assert_eq!(ran.status(), "failed");
+
+    // Steps that act on the run itself have the same walls.
+    let jobs = r#"
+- name: j
+  options:
+  - {name: pw, secure: true, valueExposed: true}
+  sequence:
+    commands:
+    - {type: progress-badge, configuration: {text: "b ${option.pw}\nsecond", contextVariable: badge}}
+    - {type: export-var, configuration: {export: e, value: "${option.pw}"}}
+    - {type: log-data-step}
+    - {type: fake, configuration: {do: "'log:${data.badge}'", other: "${export.e}"}}
+    - {type: flow-control, configuration: {halt: 'true', status: "s ${option.pw}"}}
+"#;
+    let ran = Bench::new(jobs).secret("pw", "hunter2-hunter2").run().await;
+    assert!(!ran.all_text().contains("hunter2"), "{}", ran.all_text());
+    assert_eq!((ran.status(), ran.log().get(1).copied()), ("s ******", Some("b ****** second")));
+    assert_eq!(ran.result.exports.get("e").map(String::as_str), Some("****"));
+    let value = ran.calls[0].configuration.get("other").expect("a value");
+    assert!(value.secret && value.value == "hunter2-hunter2");
 }
 
 #[tokio::test]

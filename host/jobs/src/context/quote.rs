@@ -1,7 +1,11 @@
 //! Quoting of values for `sh`, by the place in the command where they stand.
 //!
 //! Rundeck quotes a whole argument; a text that is put between quotes which the author wrote already would open them
-//! again. So the text before a value is followed as the shell reads it.
+//! again. So the text before a value is followed as the shell reads it, and where it is not certain how that is, the
+//! value is refused unless it means itself anywhere.
+//!
+//! What a command does with an argument is its own: `eval`, `sh -c`, and comparisons of numbers in bash's `[[ ]]` read
+//! it as code again, however it was quoted.
 
 use std::borrow::Cow;
 
@@ -16,9 +20,10 @@ pub enum Unquotable {
     Nul,
 }
 
-/// Whether a value means itself wherever it stands in a command.
+/// Whether a value means itself wherever it stands in a command. `=` is not among the harmless characters: before a
+/// command it sets a variable.
 pub fn needs_no_quotes(value: &str) -> bool {
-    value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&b))
+    value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:@%+,".contains(&b))
 }
 
 /// Puts a value between single quotes if the shell would read it otherwise. An empty value becomes `''`.
@@ -41,6 +46,16 @@ enum Quotes {
 struct Frame {
     quotes: Quotes,
     parentheses: u32,
+    /// Open `${` outside of quotes.
+    braces: u32,
+    /// Open `${` between double quotes.
+    quoted_braces: u32,
+    /// Inside `((`.
+    arithmetic: bool,
+}
+
+impl Frame {
+    const NEW: Self = Self { quotes: Quotes::None, parentheses: 0, braces: 0, quoted_braces: 0, arithmetic: false };
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +78,6 @@ pub struct ShellPlace {
     before_that: char,
     /// The end of the text is no longer known to be where these rules think.
     uncertain: bool,
-    /// Open `${` between double quotes.
-    braces: u32,
     word: String,
     announced: Vec<HereDocument>,
     body: Option<HereDocument>,
@@ -80,14 +93,13 @@ const MAX_DEPTH: usize = 64;
 impl Default for ShellPlace {
     fn default() -> Self {
         Self {
-            frames: vec![Frame { quotes: Quotes::None, parentheses: 0 }],
+            frames: vec![Frame::NEW],
             backquotes: false,
             comment: false,
             escaped: false,
             before: '\n',
             before_that: '\n',
             uncertain: false,
-            braces: 0,
             word: String::new(),
             announced: Vec::new(),
             body: None,
@@ -109,9 +121,13 @@ impl ShellPlace {
         for character in text.chars() {
             let escaped = self.escaped;
             self.step(character);
-            self.before_that = self.before;
-            // An escaped `$` opens nothing.
-            self.before = if escaped { 'x' } else { character };
+            match (escaped, character) {
+                // The line goes on as if neither backslash nor break were there.
+                (true, '\n') => self.before = self.before_that,
+                // An escaped `$` opens nothing.
+                (true, _) => (self.before_that, self.before) = ('x', 'x'),
+                (false, _) => (self.before_that, self.before) = (self.before, character),
+            }
         }
     }
 
@@ -122,8 +138,7 @@ impl ShellPlace {
         }
         let written = self.place(value)?;
         if !value.is_empty() {
-            self.before_that = 'x';
-            self.before = 'x';
+            (self.before_that, self.before) = ('x', 'x');
         }
         self.escaped = false;
         if self.body.is_some() {
@@ -140,13 +155,15 @@ impl ShellPlace {
         if value.is_empty() || (needs_no_quotes(value) && self.delimiter.is_none()) {
             return Ok(Cow::Borrowed(value));
         }
-        if self.uncertain || self.backquotes || self.delimiter.is_some() || self.escaped {
+        let arithmetic = self.frames.iter().any(|frame| frame.arithmetic);
+        if self.uncertain || arithmetic || self.backquotes || self.delimiter.is_some() || self.escaped {
             return Err(Unquotable::Place);
         }
         if let Some(body) = &self.body {
             return match (value.contains('\n'), body.literal) {
                 (true, _) => Err(Unquotable::LineBreak),
                 (false, true) => Ok(Cow::Borrowed(value)),
+                (false, false) if self.before == '\\' => Err(Unquotable::Place),
                 (false, false) => Ok(Cow::Owned(escape(value, &['\\', '$', '`']))),
             };
         }
@@ -160,14 +177,22 @@ impl ShellPlace {
         })
     }
 
+    fn frame(&self) -> Frame {
+        self.frames.last().copied().unwrap_or(Frame::NEW)
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Frame)) {
+        if let Some(frame) = self.frames.last_mut() {
+            change(frame);
+        }
+    }
+
     fn quotes(&self) -> Quotes {
-        self.frames.last().map_or(Quotes::None, |frame| frame.quotes)
+        self.frame().quotes
     }
 
     fn set_quotes(&mut self, quotes: Quotes) {
-        if let Some(frame) = self.frames.last_mut() {
-            frame.quotes = quotes;
-        }
+        self.change(|frame| frame.quotes = quotes);
     }
 
     fn step(&mut self, c: char) {
@@ -189,6 +214,16 @@ impl ShellPlace {
             self.escaped = false;
             return;
         }
+        // The first backquote without a backslash ends them, whatever else stands between.
+        if self.backquotes {
+            match c {
+                '\\' => self.escaped = true,
+                '`' => self.backquotes = false,
+                '\n' => self.uncertain |= !self.announced.is_empty(),
+                _ => {}
+            }
+            return;
+        }
         match self.quotes() {
             Quotes::Single => {
                 if c == '\'' {
@@ -199,12 +234,14 @@ impl ShellPlace {
                 '\\' => self.escaped = true,
                 '"' => {
                     // Shells differ in what quotes inside "${x:-"..."}" mean.
-                    self.uncertain |= self.braces > 0;
+                    self.uncertain |= self.frame().quoted_braces > 0;
                     self.set_quotes(Quotes::None);
                 }
-                '{' if self.before == '$' => self.braces = self.braces.saturating_add(1),
-                '}' => self.braces = self.braces.saturating_sub(1),
-                '`' => self.backquotes = !self.backquotes,
+                '{' if self.before == '$' => {
+                    self.change(|frame| frame.quoted_braces = frame.quoted_braces.saturating_add(1))
+                }
+                '}' => self.change(|frame| frame.quoted_braces = frame.quoted_braces.saturating_sub(1)),
+                '`' => self.backquotes = true,
                 '(' if self.before == '$' => self.open(),
                 _ => {}
             },
@@ -224,7 +261,16 @@ impl ShellPlace {
             self.word.push(c);
         }
         let less = std::mem::take(&mut self.less);
+        // Inside ${...} these have no meaning, or another one.
+        if self.frame().braces > 0 && matches!(c, '<' | '#' | '\n' | '(' | ')') {
+            self.uncertain = true;
+        }
+        if self.frame().arithmetic && matches!(c, '<' | '#' | '\n' | ';' | '\'' | '"' | '`' | '\\') {
+            self.uncertain = true;
+        }
         match c {
+            '{' if self.before == '$' => self.change(|frame| frame.braces = frame.braces.saturating_add(1)),
+            '}' => self.change(|frame| frame.braces = frame.braces.saturating_sub(1)),
             '\\' => self.escaped = true,
             '\'' => {
                 // $'...' is a quote of its own in some shells and none in others.
@@ -234,17 +280,14 @@ impl ShellPlace {
                 self.set_quotes(Quotes::Single);
             }
             '"' => self.set_quotes(Quotes::Double),
-            '`' => self.backquotes = !self.backquotes,
+            '`' => self.backquotes = true,
             '(' if self.before == '$' => self.open(),
-            '(' => {
-                // $(( is arithmetic, where << shifts.
-                if self.before == '(' && self.before_that == '$' {
-                    self.uncertain = true;
-                }
-                if let Some(frame) = self.frames.last_mut() {
-                    frame.parentheses = frame.parentheses.saturating_add(1);
-                }
+            // (( and $(( are arithmetic, where << shifts and quotes keep nothing from being expanded.
+            '(' if self.before == '(' => {
+                self.open();
+                self.change(|frame| frame.arithmetic = true);
             }
+            '(' => self.change(|frame| frame.parentheses = frame.parentheses.saturating_add(1)),
             ')' => {
                 if let Some(frame) = self.frames.last_mut() {
                     if frame.parentheses > 0 {
@@ -282,7 +325,7 @@ impl ShellPlace {
             self.uncertain = true;
             return;
         }
-        self.frames.push(Frame { quotes: Quotes::None, parentheses: 0 });
+        self.frames.push(Frame::NEW);
     }
 
     fn line_ends(&mut self) {
@@ -294,6 +337,12 @@ impl ShellPlace {
     }
 
     fn body_step(&mut self, c: char) {
+        let expanded = self.body.as_ref().is_some_and(|body| !body.literal);
+        // A backslash joins lines, and what is expanded in the body has rules of its own.
+        let joined = c == '\n' && self.before == '\\';
+        if expanded && (joined || c == '`' || (self.before == '$' && matches!(c, '(' | '{'))) {
+            self.uncertain = true;
+        }
         if c != '\n' {
             self.line.push(c);
             return;
@@ -323,6 +372,7 @@ impl ShellPlace {
                 let document =
                     HereDocument { delimiter: std::mem::take(word), literal: *literal, strip_tabs: *strip_tabs };
                 self.delimiter = None;
+                self.uncertain |= self.frames.len() > 1 || self.backquotes;
                 self.announced.push(document);
                 return false;
             }
@@ -379,6 +429,12 @@ mod tests {
         assert_eq!(write("cat <<< \"", "a\"b").as_deref(), Ok(r#"a\"b"#));
         assert_eq!(write(r#"echo "\$("#, "$(id)").as_deref(), Ok(r"\$(id)"));
         assert_eq!(write(r#"echo "${x:-""#, "$(id)"), Err(Unquotable::Place));
+        assert_eq!(write("i=$((i+1)); echo ", "a b").as_deref(), Ok("'a b'"));
+        assert_eq!(write("i=$((", "a[$(id)]"), Err(Unquotable::Place));
+        assert_eq!(write("i=$((i << 1)); echo ", "a b"), Err(Unquotable::Place));
+        assert_eq!(write("x \\\n# don't ", "a\nb").as_deref(), Ok("a b"));
+        assert_eq!(write("x \\\n  ", "a b").as_deref(), Ok("'a b'"));
+        assert_eq!(write("x `echo \"` ", "a b").as_deref(), Ok("'a b'"));
         assert_eq!(write("echo \"$(case x in a) echo ", "a b"), Err(Unquotable::Place));
     }
 }

@@ -202,3 +202,125 @@ proptest! {
         prop_assert_eq!(printed, expected, "{}", command);
     }
 }
+
+/// A shell in which a program `pwned` leaves a mark.
+struct Shell {
+    folder: tempfile::TempDir,
+    program: &'static str,
+}
+
+impl Shell {
+    fn new(program: &'static str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        for part in ["bin", "work"] {
+            std::fs::create_dir(folder.path().join(part)).expect("a folder");
+        }
+        let file = folder.path().join("bin/pwned");
+        std::fs::write(&file, "#!/bin/sh\n: > \"$MARK\"\n").expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("an executable file");
+        Self { folder, program }
+    }
+
+    fn is_pwned_by(&self, command: &str) -> bool {
+        let mark = self.folder.path().join("mark");
+        std::process::Command::new(self.program)
+            .args(["-c", command])
+            .env_clear()
+            .env("PATH", self.folder.path().join("bin"))
+            .env("MARK", &mark)
+            .current_dir(self.folder.path().join("work"))
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("a shell");
+        std::fs::remove_file(mark).is_ok()
+    }
+}
+
+#[test]
+fn no_value_starts_a_program_wherever_it_stands() {
+    // Templates have no letters but those of a here-document and of `case`, so that only a value can name a program.
+    let template = prop::collection::vec(
+        prop::sample::select(vec![
+            "\"",
+            "'",
+            "\\",
+            "`",
+            "$",
+            "(",
+            ")",
+            "$(",
+            "${",
+            "}",
+            "<<E\n",
+            "<<'E'\n",
+            "<<-\"E\"\n",
+            "\nE\n",
+            "<",
+            "#",
+            " ",
+            " #",
+            "\n",
+            ";",
+            "&",
+            "|",
+            "((",
+            "))",
+            "$'",
+            "case x in x) ",
+            ";; esac",
+            ": ",
+            "${x:-",
+            "\"${x:-",
+            "${option.v}",
+            "${option.v}",
+            "${option.v}",
+            "*",
+            "=",
+            "\t",
+        ]),
+        1..14,
+    );
+    let value = prop::sample::select(vec![
+        ";pwned;",
+        "$(pwned)",
+        "`pwned`",
+        "\npwned\n",
+        "'pwned'",
+        "\"pwned\"",
+        "';pwned;'",
+        "\";pwned;\"",
+        "\nE\npwned\n",
+        "|pwned",
+        "&pwned&",
+        ")pwned;(",
+        "}$(pwned)",
+        "\\`pwned\\`",
+        "\\$(pwned)",
+        "\\\npwned\n",
+        "'$(pwned)",
+        "\\",
+        "E\npwned #",
+    ]);
+    for program in ["/bin/sh", "/bin/bash"].into_iter().filter(|program| std::path::Path::new(program).exists()) {
+        let shell = Shell::new(program);
+        assert!(shell.is_pwned_by("pwned"), "the trap works");
+        let mut runner = proptest::test_runner::TestRunner::new(proptest::test_runner::Config {
+            failure_persistence: None,
+            ..Default::default()
+        });
+        let outcome = runner.run(&(template.clone(), value.clone()), |(template, value)| {
+            let template = template.concat();
+            let mut context = DataContext::new();
+            context.set("option", "v", value);
+            // A value that cannot be quoted where it stands is refused.
+            if let Ok(expanded) = context.expand(&template, ExpandMode::Shell, &View::global()) {
+                prop_assert!(!shell.is_pwned_by(&expanded.text), "{}: {}", program, expanded.text);
+            }
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            panic!("{error}");
+        }
+    }
+}

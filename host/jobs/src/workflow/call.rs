@@ -8,12 +8,12 @@ use indexmap::IndexMap;
 use outrigger_door::{BoxFuture, StepKey};
 use serde_json::{Map, Value};
 
-use super::MissingPlugins;
 use super::engine::lock;
 use super::reference::run_reference;
 use super::run::wait;
 use super::sink::{Captured, StepLog};
 use super::step::{AttemptEnd, Work};
+use super::{MissingPlugins, RunStatus};
 use crate::builtin::{self, Action};
 use crate::context::{ContextValue, ExpandMode, Expanded, StoppedOutputs, split_words};
 use crate::file::{ScriptStep, StepKind};
@@ -295,6 +295,7 @@ async fn run_builtin(work: &Work, provider: &str, configuration: &IndexMap<Strin
     match action {
         Action::GoOn => (AttemptEnd::Succeeded, nothing),
         Action::Halt { status } => {
+            let status = RunStatus::from(engine.clean(status.as_str()));
             let log = open_log(work);
             say(&log, LogLevel::Info, format!("[flow-control] ends the job as {status}"), None);
             keep(work, log.close());
@@ -304,7 +305,7 @@ async fn run_builtin(work: &Work, provider: &str, configuration: &IndexMap<Strin
         Action::Badge { badge, variable } => {
             let log = open_log(work);
             if let Some(variable) = variable {
-                lock(&work.scope.context).set_in(&work.view, "data", &variable, badge.text.clone());
+                lock(&work.scope.context).set_in(&work.view, "data", &variable, engine.clean(&badge.text));
             }
             log.badge(badge);
             keep(work, log.close());

@@ -1,5 +1,6 @@
 //! What all steps of a run share.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use outrigger_door::{BoxFuture, RunId};
 use outrigger_redaction::Redactor;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{EVENT_VERSION, RunEvent, RunEventKind};
@@ -70,9 +72,17 @@ impl Engine {
         u64::try_from(self.now().duration_since(start).as_millis()).unwrap_or_default()
     }
 
-    /// A text that may leave the run.
+    /// A text that may leave the run: one line, without secrets and control characters.
     pub(super) fn clean(&self, text: &str) -> String {
-        neutralise(&self.redactor().redact(text), LineBreaks::Escape).into_owned()
+        let text = self.redactor().redact(text.trim_end());
+        let text = if text.contains('\n') { Cow::Owned(text.replace("\r\n", " ").replace('\n', " ")) } else { text };
+        neutralise(&text, LineBreaks::Escape).into_owned()
+    }
+
+    /// A JSON value that may leave the run. Line breaks in it stay.
+    pub(super) fn clean_json(&self, mut value: Value) -> Value {
+        self.redactor().redact_json(&mut value);
+        neutralise_json(value)
     }
 
     pub(super) fn clean_failure(&self, failure: &StepFailure) -> StepFailure {
@@ -125,6 +135,21 @@ impl Engine {
             outputs: serde_json::Map::new(),
             duration_ms: 0,
         });
+    }
+}
+
+fn neutralise_json(value: Value) -> Value {
+    let clean = |text: String| match neutralise(&text, LineBreaks::Keep) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(clean) => clean,
+    };
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(neutralise_json).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(key, value)| (clean(key), neutralise_json(value))).collect())
+        }
+        other => other,
     }
 }
 

@@ -241,6 +241,7 @@ pub(super) fn job_group(
         ("execid", engine.run.to_string()),
         ("project", project.to_owned()),
         ("username", engine.username.clone()),
+        ("user.name", engine.username.clone()),
         ("loglevel", level),
         ("executionType", "user".to_owned()),
         ("retryAttempt", attempt.to_string()),

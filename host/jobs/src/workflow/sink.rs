@@ -188,9 +188,8 @@ impl StepSink for StepLog {
 
 /// Outputs for people and records.
 pub(super) fn shown_outputs(engine: &Engine, outputs: &IndexMap<String, Value>) -> Map<String, Value> {
-    let mut shown = Value::Object(outputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
-    engine.redactor().redact_json(&mut shown);
-    match shown {
+    let shown = Value::Object(outputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
+    match engine.clean_json(shown) {
         Value::Object(map) => map,
         _ => Map::new(),
     }

@@ -253,8 +253,7 @@ async fn try_step(work: &Work) -> Tried {
         let outputs = shown_outputs(engine, &outputs);
         let again = matches!(end, AttemptEnd::Failed(_)) && attempts <= retries;
         if let AttemptEnd::Stopped { action, input, depends_on } = &end {
-            let mut input = Value::Object(input.clone());
-            engine.redactor().redact_json(&mut input);
+            let input = engine.clean_json(Value::Object(input.clone()));
             engine.emit(RunEventKind::DryRun {
                 step: work.path.clone(),
                 node: key.node.clone(),
