@@ -117,6 +117,7 @@ impl JobStep for Query {
         let aws = credentials()?;
         let region = aws.region()?;
         let id = athena::start_query_execution(&aws, &request).context("starting the query")?;
+        output("queryExecutionId", &id)?;
         let path = format!("athena/home?region={region}#/query-editor/history/{id}");
         info!("query {id}: {}", console_url(&region, &path));
         let execution = wait(&aws, &id, &input)?;

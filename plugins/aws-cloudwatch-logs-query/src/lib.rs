@@ -115,6 +115,7 @@ impl JobStep for Query {
             format_timestamp(request.end_time * 1_000)
         );
         let id = start(&aws, &request)?;
+        output("queryId", &id)?;
         info!("query {id}: {}", console_url(&region, &format!("cloudwatch/home?region={region}#logsV2:logs-insights")));
         let results = wait(&aws, &id, &input)?;
         if results.status == "Complete" {
