@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
 
 use super::*;
@@ -305,10 +306,13 @@ fn no_value_starts_a_program_wherever_it_stands() {
     for program in ["/bin/sh", "/bin/bash"].into_iter().filter(|program| std::path::Path::new(program).exists()) {
         let shell = Shell::new(program);
         assert!(shell.is_pwned_by("pwned"), "the trap works");
-        let mut runner = proptest::test_runner::TestRunner::new(proptest::test_runner::Config {
-            failure_persistence: None,
-            ..Default::default()
-        });
+        let config = proptest::test_runner::Config { failure_persistence: None, ..Default::default() };
+        // With PROPTEST_CASES it searches for new ones; otherwise the same cases each time.
+        let mut runner = if std::env::var_os("PROPTEST_CASES").is_some() {
+            TestRunner::new(config)
+        } else {
+            TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+        };
         let outcome = runner.run(&(template.clone(), value.clone()), |(template, value)| {
             let template = template.concat();
             let mut context = DataContext::new();
