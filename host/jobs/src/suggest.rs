@@ -18,9 +18,10 @@ pub(crate) fn nearest_above<'name>(
     if name.is_empty() || name.len() > LONGEST {
         return None;
     }
+    const MOST: usize = 500;
     let wanted = fold(name);
     let mut best: Option<(f64, &str)> = None;
-    for candidate in candidates {
+    for candidate in candidates.into_iter().take(MOST) {
         if candidate == name || candidate.len() > LONGEST {
             continue;
         }
@@ -30,13 +31,27 @@ pub(crate) fn nearest_above<'name>(
         } else if wanted.len() >= 4 && (other.contains(&wanted) || (other.len() >= 4 && wanted.contains(&other))) {
             0.85
         } else {
-            strsim::normalized_damerau_levenshtein(&wanted, &other)
+            likeness(least, &wanted, &other)
         };
         if best.is_none_or(|(highest, _)| score > highest) {
             best = Some((score, candidate));
         }
     }
     best.filter(|(score, _)| *score >= least).map(|(_, candidate)| candidate)
+}
+
+/// 1 less the share of letters that differ, with two swapped letters as one difference; 0 where the lengths alone rule
+/// `least` out.
+fn likeness(least: f64, one: &str, other: &str) -> f64 {
+    let share = |part: usize, whole: usize| {
+        f64::from(u32::try_from(part).unwrap_or(u32::MAX)) / f64::from(u32::try_from(whole.max(1)).unwrap_or(u32::MAX))
+    };
+    let (short, long) =
+        (one.chars().count().min(other.chars().count()), one.chars().count().max(other.chars().count()));
+    if share(short, long) < least {
+        return 0.0;
+    }
+    1.0 - share(strsim::osa_distance(one, other), long)
 }
 
 /// A name without what does not count as a difference.

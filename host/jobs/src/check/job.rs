@@ -15,6 +15,9 @@ use super::declared::{check_account, check_duration, check_node_filters, check_r
 use super::plugin::{Configured, Lookup, Plugins};
 use super::references::{ReferenceCheck, Use};
 
+/// Most jobs that are looked through for one that was meant.
+const MAX_SUGGESTED: usize = 500;
+
 /// What a job is checked against.
 pub(super) struct Surroundings<'a> {
     pub(super) file: &'a str,
@@ -255,6 +258,7 @@ impl JobCheck<'_> {
             .jobs()
             .iter()
             .filter_map(IndexedJob::job)
+            .take(MAX_SUGGESTED)
             .map(Job::path)
             .filter(|path| !path.is_empty())
             .collect();

@@ -69,7 +69,7 @@ pub(super) struct ReferenceCheck<'a> {
     /// Names that the job's log filters capture.
     captured: Vec<String>,
     seen: BTreeSet<(Position, String)>,
-    searched: std::cell::Cell<usize>,
+    searched: usize,
 }
 
 impl<'a> ReferenceCheck<'a> {
@@ -80,7 +80,7 @@ impl<'a> ReferenceCheck<'a> {
         });
         let captured =
             job.sequence.log_filters.iter().chain(steps).flat_map(|filter| captured_names(filter).0).collect();
-        Self { file, job, options, lines, captured, seen: BTreeSet::new(), searched: std::cell::Cell::new(0) }
+        Self { file, job, options, lines, captured, seen: BTreeSet::new(), searched: 0 }
     }
 
     /// Checks the references of a text that begins at `position`.
@@ -96,28 +96,31 @@ impl<'a> ReferenceCheck<'a> {
             self.check_script(text, position, in_handler, problems);
             return;
         }
+        let mut cursor = Cursor::new(text, position);
         for (reference, _) in references(text) {
-            self.check_one(&reference, &reference.to_string(), text, position, used, in_handler, problems);
+            self.check_one(&reference, &reference.to_string(), &mut cursor, used, in_handler, problems);
         }
     }
 
     fn check_script(&mut self, text: &str, position: Position, in_handler: bool, problems: &mut Vec<Problem>) {
+        let mut cursor = Cursor::new(text, position);
         for (reference, at) in script_references(text) {
             let rest = text.get(at..).unwrap_or_default();
             let end =
                 rest.char_indices().filter(|(_, letter)| *letter == '@').nth(1).map_or(rest.len(), |(end, _)| end + 1);
             let written = rest.get(..end).unwrap_or(rest);
-            self.check_one(&reference, written, text, position, Use::Script, in_handler, problems);
+            self.check_one(&reference, written, &mut cursor, Use::Script, in_handler, problems);
         }
+        let mut cursor = Cursor::new(text, position);
         for (reference, _) in references(text) {
             if !matches!(reference.group.as_str(), "option" | "data" | "job" | "node" | "globals") {
                 continue;
             }
             let written = reference.to_string();
-            let at = self.locate(&written, text, position);
-            if !self.seen.insert((at, written.clone())) {
+            if !self.seen.insert((position, written.clone())) {
                 continue;
             }
+            let at = self.locate(&written, &mut cursor);
             let variable = variable_name(&reference.group, &reference.key);
             problems.push(
                 Problem::warning(self.file, at, "script-reference", format!("`{written}` is not replaced in a script"))
@@ -132,6 +135,7 @@ impl<'a> ReferenceCheck<'a> {
         const PREFIX: &str = "RD_OPTION_";
         let known: Vec<String> =
             self.job.options.iter().map(|option| variable_name("option", &option.name.value)).collect();
+        let mut cursor = Cursor::new(text, position);
         for (start, _) in text.match_indices(PREFIX) {
             let rest = text.get(start..).unwrap_or_default();
             let end =
@@ -140,10 +144,10 @@ impl<'a> ReferenceCheck<'a> {
             if name == PREFIX || known.iter().any(|known| known == name) {
                 continue;
             }
-            let at = self.locate(name, text, position);
-            if !self.seen.insert((at, name.to_owned())) {
+            if !self.seen.insert((position, name.to_owned())) {
                 continue;
             }
+            let at = self.locate(name, &mut cursor);
             let message = format!("`${name}` is the variable of no option of this job");
             let help = match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean `${near}`?"),
@@ -157,21 +161,19 @@ impl<'a> ReferenceCheck<'a> {
         if self.options.strict { Severity::Error } else { Severity::Warning }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one reference with everything that its place decides")]
     fn check_one(
         &mut self,
         reference: &Reference,
         written: &str,
-        text: &str,
-        position: Position,
+        cursor: &mut Cursor,
         used: Use,
         in_handler: bool,
         problems: &mut Vec<Problem>,
     ) {
-        let at = self.locate(written, text, position);
-        if !self.seen.insert((at, written.to_owned())) {
+        if !self.seen.insert((cursor.position, written.to_owned())) {
             return;
         }
+        let at = self.locate(written, cursor);
         let key = reference.key.as_str();
         match reference.group.as_str() {
             "option" => match self.job.option(key) {
@@ -305,26 +307,41 @@ impl<'a> ReferenceCheck<'a> {
         );
     }
 
-    /// The place of a needle in a text that begins at `position`: the first line from there on that has it.
-    fn locate(&self, needle: &str, text: &str, position: Position) -> Position {
-        let first = usize::try_from(position.line).unwrap_or_default().saturating_sub(1);
-        let count = text.lines().count().saturating_add(1);
-        let searched = self.searched.get().saturating_add(count);
-        if searched > MAX_LINES {
-            return position;
-        }
-        self.searched.set(searched);
-        for (index, line) in self.lines.iter().enumerate().skip(first).take(count) {
+    /// The place of a needle: in the first line that has it, from the last one that was found.
+    fn locate(&mut self, needle: &str, cursor: &mut Cursor) -> Position {
+        for (index, line) in self.lines.iter().enumerate().take(cursor.end).skip(cursor.next) {
+            self.searched = self.searched.saturating_add(1);
+            if self.searched > MAX_LINES {
+                break;
+            }
             // Before the value itself, the same text may stand in another value of the line.
-            let from = if index == first { byte_of_column(line, position.column) } else { 0 };
+            let from = if index == cursor.first { byte_of_column(line, cursor.position.column) } else { 0 };
             if let Some(found) = line.get(from..).and_then(|rest| rest.find(needle)) {
+                cursor.next = index;
                 let column =
                     line.get(..from.saturating_add(found)).unwrap_or_default().chars().count().saturating_add(1);
                 let clamp = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
                 return Position { line: clamp(index.saturating_add(1)), column: clamp(column) };
             }
         }
-        position
+        cursor.position
+    }
+}
+
+/// The lines of the file in which a text stands, and how far they were searched.
+struct Cursor {
+    position: Position,
+    first: usize,
+    next: usize,
+    end: usize,
+}
+
+impl Cursor {
+    fn new(text: &str, position: Position) -> Self {
+        let first = usize::try_from(position.line).unwrap_or_default().saturating_sub(1);
+        // A block begins in the line after its `|`.
+        let end = first.saturating_add(text.lines().count()).saturating_add(1);
+        Self { position, first, next: first, end }
     }
 }
 

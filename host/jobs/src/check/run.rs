@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::file::{
-    Job, JobFile, JobIndex, Position, Problem, Severity, job_files, parse_leniently, read_file, read_text,
+    IndexedJob, Job, JobFile, JobIndex, Position, Problem, Severity, job_files, parse_leniently, read_file, read_text,
 };
 use crate::steps::PluginCatalog;
 
@@ -161,7 +161,9 @@ impl<'a> CheckSet<'a> {
                 let Found { problems: found, calls, native: first } = job::check(one, &surroundings);
                 native = native.or(first);
                 problems.extend(found);
-                graph.calls.insert(Call::of(&checked.file.path, one), calls);
+                let call = Call::of(&checked.file.path, one);
+                graph.names.insert(call.clone(), one.path());
+                graph.calls.insert(call, calls);
             }
             note_native(&checked.file, native, self.options, problems);
             note_unused(&checked.file, problems);
@@ -175,15 +177,19 @@ impl<'a> CheckSet<'a> {
     /// The calls of jobs that are not checked themselves, so that cycles through them are found.
     fn add_outside_calls(&self, plugins: &Plugins<'_>, graph: &mut Graph) {
         let mut open: Vec<Call> = graph.calls.values().flatten().map(|(call, _)| call.clone()).collect();
+        let known: HashMap<Call, &IndexedJob> = self
+            .index
+            .jobs()
+            .iter()
+            .filter_map(|indexed| Some((Call::of(&indexed.file.path, indexed.job()?), indexed)))
+            .collect();
         while let Some(call) = open.pop() {
             if graph.calls.contains_key(&call) {
                 continue;
             }
-            let found = self.index.jobs().iter().find(|indexed| {
-                indexed.file.path == call.file
-                    && indexed.job().is_some_and(|job| Call::of(&indexed.file.path, job) == call)
-            });
-            let Some((indexed, one)) = found.and_then(|indexed| Some((indexed, indexed.job()?))) else { continue };
+            let Some((indexed, one)) = known.get(&call).and_then(|indexed| Some((*indexed, indexed.job()?))) else {
+                continue;
+            };
             let surroundings = Surroundings {
                 file: &indexed.file.path,
                 lines: &[],
@@ -244,18 +250,24 @@ impl<'a> CheckSet<'a> {
     }
 
     fn check_cycles(&self, graph: &Graph, reports: &mut BTreeMap<usize, Vec<Problem>>) {
+        let loops = graph.loops();
         for (number, checked) in self.files.iter().enumerate().filter(|(_, checked)| !checked.not_jobs) {
             for one in &checked.file.jobs {
                 let own = Call::of(&checked.file.path, one);
+                let Some(circle) = loops.get(&own) else { continue };
                 let mut told = BTreeSet::new();
                 for (target, position) in graph.calls.get(&own).into_iter().flatten() {
-                    if !told.insert(target) {
+                    if loops.get(target) != Some(circle) || !told.insert(target) {
                         continue;
                     }
-                    let Some(path) = graph.path(target, &own) else { continue };
-                    let mut names = vec![one.path()];
-                    names.extend(path.iter().map(|call| self.name_of(call, graph)));
-                    let message = format!("the job calls itself: {}", names.join(" → "));
+                    let message = match graph.path(target, &own, MAX_CIRCLE) {
+                        Some(path) => {
+                            let mut names = vec![one.path()];
+                            names.extend(path.iter().map(|call| graph.name(call)));
+                            format!("the job calls itself: {}", names.join(" → "))
+                        }
+                        None => format!("the job calls itself through more than {MAX_CIRCLE} others"),
+                    };
                     reports.entry(number).or_default().push(
                         Problem::error(&checked.file.path, *position, "job-cycle", message)
                             .with_help("it would never end; remove one of the calls"),
@@ -263,15 +275,6 @@ impl<'a> CheckSet<'a> {
                 }
             }
         }
-    }
-
-    fn name_of(&self, call: &Call, graph: &Graph) -> String {
-        graph.names.get(call).cloned().or_else(|| self.job(call).map(Job::path)).unwrap_or_else(|| call.file.clone())
-    }
-
-    fn job(&self, call: &Call) -> Option<&Job> {
-        let checked = self.files.iter().find(|checked| checked.file.path == call.file)?;
-        checked.file.jobs.iter().find(|job| Call::of(&checked.file.path, job) == *call)
     }
 
     fn report(self, graph: &Graph, mut reports: BTreeMap<usize, Vec<Problem>>) -> CheckReport {
@@ -288,19 +291,7 @@ impl<'a> CheckSet<'a> {
                 .flatten()
                 .filter(|problem| problem.severity == Severity::Error)
                 .collect();
-            for (place, one) in checked.file.jobs.iter().enumerate() {
-                let next = checked.file.jobs.get(place.saturating_add(1)).map_or(u32::MAX, |next| next.position.line);
-                let mut reasons = Vec::new();
-                for problem in &errors {
-                    // A job that was written in one line with the next is told the problems of both.
-                    let inside =
-                        problem.line >= one.position.line && (problem.line < next || problem.line == one.position.line);
-                    // What is wrong before the first job is wrong for all of them.
-                    let before = checked.file.jobs.first().is_some_and(|first| problem.line < first.position.line);
-                    if (inside || before) && !reasons.contains(&problem.message) {
-                        reasons.push(problem.message.clone());
-                    }
-                }
+            for (one, reasons) in checked.file.jobs.iter().zip(assign(&checked.file.jobs, &errors)) {
                 let call = Call::of(&checked.file.path, one);
                 if !reasons.is_empty() {
                     broken.insert(call.clone());
@@ -319,7 +310,7 @@ impl<'a> CheckSet<'a> {
                     let call = Call::of(&checked.file.path, one);
                     let mut reasons = own_reasons.get(&call).cloned().unwrap_or_default();
                     for (target, _) in graph.calls.get(&call).into_iter().flatten() {
-                        let reason = format!("it calls `{}`, which cannot run", self.name_of(target, graph));
+                        let reason = format!("it calls `{}`, which cannot run", graph.name(target));
                         if broken.contains(target) && *target != call && !reasons.contains(&reason) {
                             reasons.push(reason);
                         }
@@ -343,6 +334,31 @@ impl<'a> CheckSet<'a> {
     }
 }
 
+/// The messages of the errors that keep each job from running. What is wrong before the first job is wrong for all.
+fn assign(jobs: &[Job], errors: &[&Problem]) -> Vec<Vec<String>> {
+    let mut by_line: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (place, job) in jobs.iter().enumerate() {
+        by_line.entry(job.position.line).or_default().push(place);
+    }
+    let mut reasons = vec![Vec::new(); jobs.len()];
+    let mut told = BTreeSet::new();
+    for problem in errors {
+        // Jobs that begin in one line are told the problems of all of them.
+        let inside = by_line.range(..=problem.line).next_back().map(|(_, places)| places.clone());
+        for place in inside.unwrap_or_else(|| (0..jobs.len()).collect()) {
+            if told.insert((place, problem.message.as_str()))
+                && let Some(reasons) = reasons.get_mut(place)
+            {
+                reasons.push(problem.message.clone());
+            }
+        }
+    }
+    reasons
+}
+
+/// Longest circle of calls of which the jobs are named.
+const MAX_CIRCLE: usize = 20;
+
 /// Which job calls which.
 #[derive(Default)]
 struct Graph {
@@ -352,47 +368,104 @@ struct Graph {
 }
 
 impl Graph {
-    /// The shortest way from one job to another, both included; `None` if there is none.
-    fn path(&self, from: &Call, to: &Call) -> Option<Vec<Call>> {
+    fn name(&self, call: &Call) -> String {
+        self.names.get(call).cloned().unwrap_or_else(|| call.file.clone())
+    }
+
+    fn targets<'graph>(&'graph self, call: &Call) -> impl Iterator<Item = &'graph Call> {
+        self.calls.get(call).into_iter().flatten().map(|(target, _)| target)
+    }
+
+    /// The shortest way from one job to another over at most so many others, both included.
+    fn path(&self, from: &Call, to: &Call, most: usize) -> Option<Vec<Call>> {
         let mut before: HashMap<&Call, &Call> = HashMap::new();
         let mut seen = BTreeSet::from([from]);
-        let mut open = std::collections::VecDeque::from([from]);
-        while let Some(here) = open.pop_front() {
-            if here == to {
-                let mut path = vec![here.clone()];
-                let mut step = here;
-                while let Some(previous) = before.get(step) {
+        let mut level = vec![from];
+        for _ in 0..=most {
+            if level.contains(&to) {
+                let mut path = vec![to.clone()];
+                let mut step = to;
+                while step != from
+                    && let Some(previous) = before.get(step)
+                {
                     path.push((*previous).clone());
                     step = previous;
                 }
                 path.reverse();
                 return Some(path);
             }
-            for (next, _) in self.calls.get(here).into_iter().flatten() {
-                if seen.insert(next) {
-                    before.insert(next, here);
-                    open.push_back(next);
+            let mut next = Vec::new();
+            for here in level {
+                for target in self.targets(here) {
+                    if seen.insert(target) {
+                        before.insert(target, here);
+                        next.push(target);
+                    }
                 }
             }
+            level = next;
         }
         None
     }
 
+    /// Jobs that call themselves, through others or not, each with the number of its circle: the strongly connected
+    /// components of the graph, found in two passes without recursion.
+    fn loops(&self) -> HashMap<Call, usize> {
+        let mut order = Vec::new();
+        let mut seen = BTreeSet::new();
+        for start in self.calls.keys() {
+            let mut stack = vec![(start, false)];
+            while let Some((call, done)) = stack.pop() {
+                if done {
+                    order.push(call);
+                } else if seen.insert(call) {
+                    stack.push((call, true));
+                    stack.extend(
+                        self.targets(call).filter(|target| !seen.contains(target)).map(|target| (target, false)),
+                    );
+                }
+            }
+        }
+        let callers = self.callers();
+        let mut circles: HashMap<Call, usize> = HashMap::new();
+        let mut placed = BTreeSet::new();
+        for (number, root) in order.into_iter().rev().enumerate() {
+            let mut members = Vec::new();
+            let mut stack = vec![root];
+            while let Some(call) = stack.pop() {
+                if placed.insert(call) {
+                    members.push(call);
+                    stack.extend(callers.get(call).into_iter().flatten().copied());
+                }
+            }
+            let alone = members.len() == 1 && !self.targets(root).any(|target| target == root);
+            if !alone {
+                circles.extend(members.into_iter().map(|call| (call.clone(), number)));
+            }
+        }
+        circles
+    }
+
+    fn callers(&self) -> HashMap<&Call, Vec<&Call>> {
+        let mut callers: HashMap<&Call, Vec<&Call>> = HashMap::new();
+        for (call, targets) in &self.calls {
+            for (target, _) in targets {
+                callers.entry(target).or_default().push(call);
+            }
+        }
+        callers
+    }
+
     /// Adds every job that calls one that cannot run.
     fn spread(&self, broken: &mut BTreeSet<Call>) {
-        loop {
-            let more: Vec<Call> = self
-                .calls
-                .iter()
-                .filter(|(call, calls)| {
-                    !broken.contains(call) && calls.iter().any(|(target, _)| broken.contains(target))
-                })
-                .map(|(call, _)| call.clone())
-                .collect();
-            if more.is_empty() {
-                return;
+        let callers = self.callers();
+        let mut open: Vec<Call> = broken.iter().cloned().collect();
+        while let Some(call) = open.pop() {
+            for caller in callers.get(&call).into_iter().flatten() {
+                if broken.insert((*caller).clone()) {
+                    open.push((*caller).clone());
+                }
             }
-            broken.extend(more);
         }
     }
 }

@@ -54,6 +54,10 @@ pub struct JobIndex {
     jobs: Vec<IndexedJob>,
     /// Where the jobs of a file begin in `jobs`, and how many they are.
     files: HashMap<PathBuf, (usize, usize)>,
+    /// Places in `jobs` by uuid in small letters.
+    by_uuid: HashMap<String, Vec<usize>>,
+    /// Places in `jobs` by group and name.
+    by_path: HashMap<String, Vec<usize>>,
 }
 
 impl JobIndex {
@@ -71,7 +75,12 @@ impl JobIndex {
             return;
         }
         self.files.insert(identity, (self.jobs.len(), file.jobs.len()));
-        for number in 0..file.jobs.len() {
+        for (number, job) in file.jobs.iter().enumerate() {
+            let place = self.jobs.len();
+            if let Some(uuid) = &job.uuid {
+                self.by_uuid.entry(uuid.value.to_ascii_lowercase()).or_default().push(place);
+            }
+            self.by_path.entry(job.path()).or_default().push(place);
             self.jobs.push(IndexedJob { project: project.map(str::to_owned), file: Arc::clone(&file), number });
         }
     }
@@ -98,6 +107,14 @@ impl JobIndex {
         Ok(())
     }
 
+    fn places<'index>(
+        &'index self,
+        map: &'index HashMap<String, Vec<usize>>,
+        key: &str,
+    ) -> impl Iterator<Item = &'index IndexedJob> + use<'index> {
+        map.get(key).into_iter().flatten().filter_map(|place| self.jobs.get(*place))
+    }
+
     /// All jobs, in the order in which they were added.
     pub fn jobs(&self) -> &[IndexedJob] {
         &self.jobs
@@ -120,14 +137,9 @@ impl JobIndex {
             if is_dynamic(&uuid.value) {
                 return Err(JobNotFound::Dynamic);
             }
-            let has_uuid = |found: &&IndexedJob| {
-                found
-                    .job()
-                    .and_then(|job| job.uuid.as_ref())
-                    .is_some_and(|own| own.value.eq_ignore_ascii_case(&uuid.value))
-            };
             // An id is one job wherever it is; only a copy in the same project may come before it.
-            let mut found = self.jobs.iter().filter(has_uuid);
+            let wanted = uuid.value.to_ascii_lowercase();
+            let mut found = self.places(&self.by_uuid, &wanted);
             let first = found.next();
             if let Some(first) = first {
                 let own = std::iter::once(first).chain(found).find(|other| other.project.as_deref() == project);
@@ -148,12 +160,10 @@ impl JobIndex {
             None => name.value.clone(),
         };
         let found: Vec<&IndexedJob> = self
-            .jobs
-            .iter()
+            .places(&self.by_path, &full)
             .filter(|found| {
                 found.project.as_deref() == wanted || (reference.project.is_none() && found.file.path == file)
             })
-            .filter(|found| found.job().is_some_and(|job| job.path() == full))
             .collect();
         let own: Vec<&IndexedJob> = found.iter().copied().filter(|found| found.file.path == file).collect();
         let chosen = if own.is_empty() { found } else { own };
