@@ -117,3 +117,43 @@ fn check_destination(destination: &Place) -> Result<(), Failure> {
 }
 
 outrigger_plugin_sdk::export_job_step!(Sync);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outrigger_plugin_sdk::json::{self, Value, json};
+
+    #[test]
+    fn the_keys_of_exports_are_described_and_read() {
+        let schema: Value = json::from_str(&outrigger_plugin_sdk::describe::<Sync>().input_schema).unwrap();
+        for (key, kind) in [
+            ("source", "string"),
+            ("destination", "string"),
+            ("include", "string"),
+            ("exclude", "string"),
+            ("quiet", "boolean"),
+            ("recursive", "boolean"),
+            ("dryrun", "boolean"),
+            ("delete", "boolean"),
+        ] {
+            assert_eq!(schema["properties"][key]["type"], kind, "{key}");
+        }
+        for (key, keyword) in [
+            ("access_key", "access-key"),
+            ("secret_access_key", "secret-key"),
+            ("default_region", "region"),
+            ("endpoint_url", "endpoint"),
+        ] {
+            assert_eq!(schema["properties"][key]["x-outrigger-credential"], keyword, "{key}");
+        }
+        assert_eq!(schema["required"], json!(["source", "destination"]));
+        let input: Input = json::from_value(json!({
+            "source": "a", "destination": "s3://b", "include": "*.txt", "exclude": "*", "quiet": true, "recursive": true,
+            "dryrun": true, "filters": "-*\n+*.txt", "metadata": "a=b", "page_size": 10, "size_only": true
+        }))
+        .unwrap();
+        assert!(input.mode.quiet && input.mode.dryrun && input.mode.follow_symlinks && input.recursive);
+        assert!(!input.filters.filters().unwrap().includes("a.bin"));
+        assert_eq!(input.write.options().unwrap().metadata.len(), 1);
+    }
+}

@@ -40,3 +40,21 @@ fn flags_and_wrappers_of_the_outer_build_change_nothing() {
         assert_eq!(digest_with(variables), plain, "{variables:?}");
     }
 }
+
+/// A toolchain without the target, and no rustup that could be asked for it.
+#[cfg(unix)]
+#[test]
+fn a_missing_target_says_what_to_type() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let rustc = folder.path().join("rustc");
+    fs::write(&rustc, format!("#!/bin/sh\necho {}\n", folder.path().display())).unwrap();
+    fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755)).unwrap();
+    let root = components::workspace_root(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let variables = [("RUSTC", rustc.into_os_string()), ("PATH", folder.path().into())];
+    let variables = variables.map(|(name, value)| (OsString::from(name), value));
+    let problem = components::build(&root, &target_dir(), &["aws-vm-start".to_owned()], variables).unwrap_err();
+    assert!(problem.contains("type `rustup target add wasm32-unknown-unknown`"), "{problem}");
+    assert!(problem.contains("cannot run rustup"), "{problem}");
+}

@@ -52,9 +52,46 @@ fn a_component_imports_the_operations_that_it_calls_and_no_others() {
         operations.sort();
         operations
     };
-    assert_eq!(operations("aws-vm-start"), ["describe-instance-status", "describe-instances", "start-instances"]);
-    assert_eq!(operations("aws-vm-stop"), ["describe-instances", "stop-instances"]);
-    assert_eq!(operations("aws-validate-credentials"), ["get-caller-identity"]);
+    let expected: [(&str, &[&str]); 10] = [
+        (
+            "aws-athena-query",
+            &["get-query-execution", "get-query-results", "start-query-execution", "stop-query-execution"],
+        ),
+        (
+            "aws-autoscaling-update",
+            &[
+                "cancel-instance-refresh",
+                "describe-auto-scaling-groups",
+                "describe-instance-refreshes",
+                "resume-processes",
+                "set-desired-capacity",
+                "start-instance-refresh",
+                "suspend-processes",
+                "update-auto-scaling-group",
+            ],
+        ),
+        ("aws-cloudwatch-logs-query", &["get-query-results", "start-query", "stop-query"]),
+        ("aws-lambda-invoke", &["invoke"]),
+        ("aws-s3-cp", &["copy", "download", "head-object", "list-objects-v2", "upload"]),
+        ("aws-s3-sync", &["copy", "delete-objects", "download", "list-objects-v2", "upload"]),
+        (
+            "aws-ssm-send-command",
+            &[
+                "cancel-command",
+                "describe-instance-information",
+                "get-command-invocation",
+                "get-log-events",
+                "list-command-invocations",
+                "send-command",
+            ],
+        ),
+        ("aws-validate-credentials", &["get-caller-identity"]),
+        ("aws-vm-start", &["describe-instance-status", "describe-instances", "start-instances"]),
+        ("aws-vm-stop", &["describe-instances", "stop-instances"]),
+    ];
+    for (name, expected) in expected {
+        assert_eq!(operations(name), expected, "{name}");
+    }
 }
 
 #[test]
