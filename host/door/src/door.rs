@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::masking::mask;
 use crate::recording::{RecordedCall, RecordedResult, RecordedStep, Recorder, Replay};
 use crate::{
     AuditOutcome, AuditRecord, Effect, Failure, Intent, IntentOutcome, Journal, Lifetime, Operation, Phase, Reason,
@@ -176,7 +177,14 @@ impl Auditor {
             outcome: AuditOutcome::Ok,
         };
         fill(&mut record);
-        for text in [&mut record.request_id, &mut record.principal].into_iter().flatten() {
+        let outcome = match &mut record.outcome {
+            AuditOutcome::Error { code, .. } => Some(code),
+            AuditOutcome::Denied { missing } => Some(missing),
+            AuditOutcome::Ok | AuditOutcome::DryRun | AuditOutcome::Unknown => None,
+        };
+        // The region comes from the guest, the rest from the service or from what the call names.
+        for text in [record.request_id.as_mut(), record.principal.as_mut(), record.region.as_mut(), outcome] {
+            let Some(text) = text else { continue };
             if let std::borrow::Cow::Owned(redacted) = self.run.redactor.redact(text) {
                 *text = redacted;
             }
@@ -342,9 +350,11 @@ impl Door {
                     self.run.journal.outcome(&self.step, sequence, IntentOutcome::Unknown);
                     auditor.record(|record| record.outcome = AuditOutcome::Unknown);
                 }
-                let what = if reason == Reason::Timeout { "the step's deadline passed" } else { "the run was cancelled" };
+                let what =
+                    if reason == Reason::Timeout { "the step's deadline passed" } else { "the run was cancelled" };
                 let doubt = if write { "; whether it took effect is not known" } else { "" };
-                let failure = Failure::new(reason, format!("{} was interrupted: {what}{doubt}", display_name(operation)));
+                let failure =
+                    Failure::new(reason, format!("{} was interrupted: {what}{doubt}", display_name(operation)));
                 return self.answer(operation, redacted, Err(failure));
             }
         };
@@ -352,7 +362,9 @@ impl Door {
             let outcome = match &result {
                 Ok(_) => IntentOutcome::Done,
                 // Without an answer nobody knows whether the service acted.
-                Err(failure) if matches!(failure.reason, Reason::Connection | Reason::Timeout) => IntentOutcome::Unknown,
+                Err(failure) if matches!(failure.reason, Reason::Connection | Reason::Timeout) => {
+                    IntentOutcome::Unknown
+                }
                 Err(failure) => IntentOutcome::Refused(self.redact_failure(failure.clone())),
             };
             self.run.journal.outcome(&self.step, sequence, outcome);
@@ -371,13 +383,15 @@ impl Door {
     fn redacted(&self, input: &impl Serialize) -> Result<Value, Stop> {
         let mut value = serde_json::to_value(input)
             .map_err(|error| Stop::Journal(format!("failed to write down the input of a call: {error}")))?;
-        self.run.redactor.redact_json(&mut value);
+        mask(&self.run.redactor, &mut value);
         Ok(value)
     }
 
     fn redact_failure(&self, mut failure: Failure) -> Failure {
-        if let std::borrow::Cow::Owned(redacted) = self.run.redactor.redact(&failure.message) {
-            failure.message = redacted;
+        for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
+            if let std::borrow::Cow::Owned(redacted) = self.run.redactor.redact(text) {
+                *text = redacted;
+            }
         }
         failure
     }
@@ -445,9 +459,9 @@ impl Door {
             );
         }
         match &call.result {
-            RecordedResult::Ok(value) => serde_json::from_value(value.clone())
-                .map(Ok)
-                .map_err(|error| diverged(format!("the recorded answer of {function} does not fit the contract: {error}"))),
+            RecordedResult::Ok(value) => serde_json::from_value(value.clone()).map(Ok).map_err(|error| {
+                diverged(format!("the recorded answer of {function} does not fit the contract: {error}"))
+            }),
             RecordedResult::Failure(failure) => Ok(Err(failure.clone())),
         }
     }
@@ -471,8 +485,7 @@ impl Door {
         if operation.effect != Effect::Unsafe || self.step.attempt == 1 {
             return Ok(None);
         }
-        let doubts =
-            self.run.journal.in_doubt(&self.step).await.map_err(|error| Stop::Journal(error.to_string()))?;
+        let doubts = self.run.journal.in_doubt(&self.step).await.map_err(|error| Stop::Journal(error.to_string()))?;
         let (import, digest) = (operation.import(), digest(input));
         let doubt = doubts.into_iter().find(|doubt| {
             doubt.intent.function == import && doubt.intent.input_digest == digest && doubt.intent.step != *self.step

@@ -4,13 +4,14 @@ mod door;
 mod failure;
 mod journal;
 mod lifetime;
+mod masking;
 mod memory;
 mod operation;
 mod recording;
 mod step;
 
 pub use door::{
-    AuthorisationRequest, Auditor, Authorizer, Caller, Door, Mode, Passage, RunDoor, Stop, Target, unix_micros,
+    Auditor, AuthorisationRequest, Authorizer, Caller, Door, Mode, Passage, RunDoor, Stop, Target, unix_micros,
 };
 pub use failure::{Failure, Reason};
 pub use journal::{AuditOutcome, AuditRecord, BoxFuture, InDoubt, Intent, IntentOutcome, Journal, JournalError};

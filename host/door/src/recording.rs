@@ -13,6 +13,7 @@ use outrigger_redaction::Redactor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::masking::mask;
 use crate::{Failure, StepKey};
 
 /// Version of the file format.
@@ -97,8 +98,11 @@ pub enum RecordingError {
         /// What is wrong there.
         problem: String,
     },
-    /// A newer program wrote it.
-    #[error("the recording {path} has format {found}; this program reads format {RECORDING_VERSION}: use a newer outrigger")]
+    /// Another version of the program wrote it.
+    #[error(
+        "the recording {path} has format {found}; this program reads format {RECORDING_VERSION}: {}",
+        if *found > RECORDING_VERSION { "use a newer outrigger" } else { "record the run anew" }
+    )]
     Version {
         /// The file.
         path: PathBuf,
@@ -125,8 +129,7 @@ impl Recorder {
         partial.push(".partial");
         let partial = PathBuf::from(partial);
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&partial).map_err(io)?;
-        let recorder =
-            Self { path: path.to_owned(), partial, file: Mutex::new(BufWriter::new(file)), redactor };
+        let recorder = Self { path: path.to_owned(), partial, file: Mutex::new(BufWriter::new(file)), redactor };
         let header =
             RecordingHeader { recording: RECORDING_VERSION, outrigger: env!("CARGO_PKG_VERSION").to_owned(), run };
         recorder.write_line(&header)?;
@@ -136,7 +139,7 @@ impl Recorder {
     fn write_line(&self, line: &impl Serialize) -> Result<(), RecordingError> {
         let io = |source| RecordingError::Io { action: "write", path: self.path.clone(), source };
         let mut value = serde_json::to_value(line).map_err(|error| io(error.into()))?;
-        self.redactor.redact_json(&mut value);
+        mask(&self.redactor, &mut value);
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::to_writer(&mut *file, &value).map_err(|error| io(error.into()))?;
         file.write_all(b"\n").map_err(io)
@@ -167,11 +170,8 @@ pub struct Replay {
 impl Replay {
     /// Reads a recording whole.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        let file = File::open(path).map_err(|source| RecordingError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        let file =
+            File::open(path).map_err(|source| RecordingError::Io { action: "read", path: path.to_owned(), source })?;
         Self::read(BufReader::new(file), path)
     }
 
@@ -184,9 +184,10 @@ impl Replay {
         let mut line = Vec::new();
         loop {
             line.clear();
-            let read = (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line).map_err(|source| {
-                RecordingError::Io { action: "read", path: path.to_owned(), source }
-            })?;
+            let read = (&mut reader)
+                .take(MAX_LINE)
+                .read_until(b'\n', &mut line)
+                .map_err(|source| RecordingError::Io { action: "read", path: path.to_owned(), source })?;
             if read == 0 {
                 break;
             }
@@ -198,8 +199,7 @@ impl Replay {
                 continue;
             }
             if header.is_none() {
-                let value: Value =
-                    serde_json::from_slice(&line).map_err(|error| damaged(number, error.to_string()))?;
+                let value: Value = serde_json::from_slice(&line).map_err(|error| damaged(number, error.to_string()))?;
                 let Some(version) = value.get("recording").and_then(Value::as_u64) else {
                     return Err(damaged(number, "this is no recording: the first line has no `recording`".to_owned()));
                 };
