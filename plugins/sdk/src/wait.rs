@@ -162,7 +162,9 @@ impl<'a> Waiter<'a> {
                     transient = 0;
                     state
                 }
-                Err(failure) if failure.ends_step() => return Err(self.ended(&failure, clock.now() - start, None)),
+                Err(failure) if failure.ends_step() => {
+                    return Err(self.ended(&failure, clock.now().saturating_sub(start), None));
+                }
                 Err(failure) if failure.code.as_deref().is_some_and(|code| self.tolerated.contains(&code)) => {
                     failure.message
                 }
