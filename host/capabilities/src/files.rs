@@ -45,10 +45,7 @@ impl files::Host for StepState {
                     files.list_files(&input.path, input.follow_symlinks, Some(most), input.next_token.as_deref())
                 })
                 .await?;
-            Ok(files::ListFilesOutput {
-                entries: page.entries.into_iter().map(entry).collect(),
-                next_token: page.next,
-            })
+            Ok(files::ListFilesOutput { entries: page.entries.into_iter().map(entry).collect(), next_token: page.next })
         })
         .await
     }

@@ -9,7 +9,9 @@ use wasmtime::component::Resource;
 
 use crate::aws::{athena, autoscaling, ec2, lambda, logs, s3_operations as s3, ssm, sts};
 use crate::bindings::outrigger::step::types::Failure;
-use crate::bindings::outrigger::{aws_athena, aws_autoscaling, aws_ec2, aws_lambda, aws_logs, aws_s3, aws_ssm, aws_sts};
+use crate::bindings::outrigger::{
+    aws_athena, aws_autoscaling, aws_ec2, aws_lambda, aws_logs, aws_s3, aws_ssm, aws_sts,
+};
 use crate::state::{CredentialsHandle, StepState};
 
 macro_rules! aws_operations {

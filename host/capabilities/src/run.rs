@@ -71,7 +71,11 @@ impl output::Host for StepState {
         }
         let limits = self.context.limits;
         if value.len() > limits.document_bytes {
-            return refuse(format!("the output {name} has {} bytes; at most {} are kept", value.len(), limits.document_bytes));
+            return refuse(format!(
+                "the output {name} has {} bytes; at most {} are kept",
+                value.len(),
+                limits.document_bytes
+            ));
         }
         self.output_bytes = self.output_bytes.saturating_add(value.len() + name.len());
         if self.output_bytes > limits.output_bytes {

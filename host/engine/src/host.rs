@@ -123,9 +123,9 @@ impl Host {
     }
 
     fn endpoint_settings(&self, level: Level) -> EndpointSettings {
-        let urls = SERVICES.iter().filter_map(|service| {
-            Some(((*service).to_owned(), self.settings.endpoint_url(service, level)?.value))
-        });
+        let urls = SERVICES
+            .iter()
+            .filter_map(|service| Some(((*service).to_owned(), self.settings.endpoint_url(service, level)?.value)));
         EndpointSettings {
             endpoint_url: None,
             endpoint_urls: urls.collect(),
@@ -146,10 +146,8 @@ impl Host {
         }
         let env = Env::process();
         let settings = self.endpoint_settings(Level::Project);
-        let urls = SERVICES
-            .iter()
-            .filter_map(|service| Some(((*service).to_owned(), settings.url(service, &env)?)))
-            .collect();
+        let urls =
+            SERVICES.iter().filter_map(|service| Some(((*service).to_owned(), settings.url(service, &env)?))).collect();
         let endpoints = Endpoints {
             url: None,
             urls,

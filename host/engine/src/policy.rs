@@ -56,7 +56,11 @@ pub fn session_policy(
     let mut actions: Vec<PolicyAction> = component
         .actions()
         .into_iter()
-        .map(|need| if need.dependent { PolicyAction::dependent(need.action) } else { PolicyAction::direct(need.action) })
+        .map(
+            |need| {
+                if need.dependent { PolicyAction::dependent(need.action) } else { PolicyAction::direct(need.action) }
+            },
+        )
         .chain(extra.iter().map(PolicyAction::direct))
         .collect();
     // A policy without any action is none at all to AWS; this one needs no permission, so it allows nothing.

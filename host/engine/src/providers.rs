@@ -12,9 +12,7 @@ use outrigger_capabilities::state::{GuestLimits, GuestSink, Identities, StepCont
 use outrigger_capabilities::workspace::{Quota, Workspace};
 use outrigger_config::{GrantKind, Network};
 use outrigger_credential_providers::{BoxFuture, ComponentProvider};
-use outrigger_door::{
-    Caller, Door, Failure, MemoryJournal, Mode, Reason, RunDoor, RunId, StepKey,
-};
+use outrigger_door::{Caller, Door, Failure, MemoryJournal, Mode, Reason, RunDoor, RunId, StepKey};
 use outrigger_redaction::Secret;
 use outrigger_runtime::{SandboxLimits, brief_lifetime};
 use serde_json::Value;
@@ -62,10 +60,7 @@ impl GuestSink for LogOnly {
 struct NoIdentities;
 
 impl Identities for NoIdentities {
-    fn open<'a>(
-        &'a self,
-        _name: Option<&'a str>,
-    ) -> outrigger_door::BoxFuture<'a, Result<Arc<AwsIdentity>, Failure>> {
+    fn open<'a>(&'a self, _name: Option<&'a str>) -> outrigger_door::BoxFuture<'a, Result<Arc<AwsIdentity>, Failure>> {
         Box::pin(async {
             Err(Failure::new(Reason::Authentication, "a credential provider has no AWS credentials to work with"))
         })
@@ -139,9 +134,7 @@ async fn provide(host: &Arc<Host>, name: &str, config: &BTreeMap<String, String>
         sink: Arc::new(LogOnly(name.to_owned())),
         identities: Arc::new(NoIdentities),
         clients: host.clients().map_err(|error| error.to_string())?,
-        workspace: Arc::new(
-            Workspace::new(folder, Vec::new(), Quota { bytes: 0, files: 0 }),
-        ),
+        workspace: Arc::new(Workspace::new(folder, Vec::new(), Quota { bytes: 0, files: 0 })),
         http: host.guest_http(&info),
         secrets,
         limits: GuestLimits::default(),
@@ -161,7 +154,6 @@ async fn provide(host: &Arc<Host>, name: &str, config: &BTreeMap<String, String>
         .secret_access_key(text(&given.secret_access_key))
         .provider_name("component");
     credentials.set_session_token(given.session_token.as_ref().map(text));
-    credentials
-        .set_expiry(given.expiration_unix_millis.map(|at| SystemTime::UNIX_EPOCH + Duration::from_millis(at)));
+    credentials.set_expiry(given.expiration_unix_millis.map(|at| SystemTime::UNIX_EPOCH + Duration::from_millis(at)));
     Ok(credentials.build())
 }

@@ -139,14 +139,18 @@ pub(crate) struct ReplayNative(pub(crate) Arc<Replay>);
 impl NativeRecorder for ReplayNative {
     fn replay(&self, key: &StepKey) -> NativeReplay {
         let Some(call) = self.0.named(key, NATIVE) else {
-            return NativeReplay::Diverged(format!("{key}: the replay diverged: the recording has no native step here"));
+            return NativeReplay::Diverged(format!(
+                "{key}: the replay diverged: the recording has no native step here"
+            ));
         };
         let RecordedResult::Ok(value) = &call.result else {
             return NativeReplay::Diverged(format!("{key}: the recording of the native step is damaged"));
         };
         match serde_json::from_value(value.clone()) {
             Ok(recording) => NativeReplay::Recorded(recording),
-            Err(error) => NativeReplay::Diverged(format!("{key}: the recording of the native step is damaged: {error}")),
+            Err(error) => {
+                NativeReplay::Diverged(format!("{key}: the recording of the native step is damaged: {error}"))
+            }
         }
     }
 

@@ -9,13 +9,11 @@ use outrigger_capabilities::workspace::{Quota, Workspace};
 use outrigger_door::{Journal, MemoryJournal, Mode, Recorder, Replay, RunDoor, RunId};
 use outrigger_jobs::file::{Job, JobFile, JobIndex, JobReference, Problem, parse_jobs};
 use outrigger_jobs::native::{NativePolicy, NativeRecorder};
-use outrigger_jobs::options::{
-    KeyReader, OptionEnvironment, Prompter, ResolvedOptions, resolve_options,
-};
+use outrigger_jobs::options::{KeyReader, OptionEnvironment, Prompter, ResolvedOptions, resolve_options};
 use outrigger_jobs::steps::LogLevel;
 use outrigger_jobs::workflow::{
-    FoundJob, InProcess, JobLibrary, JobOrigin, MissingPlugins, Observers, RunLimits, RunObserver, RunRequest, RunResult,
-    RunStatus, Workflow, WorkflowParts,
+    FoundJob, InProcess, JobLibrary, JobOrigin, MissingPlugins, Observers, RunLimits, RunObserver, RunRequest,
+    RunResult, RunStatus, Workflow, WorkflowParts,
 };
 use outrigger_journal::{NewRun, RunWriter, Status, Store};
 use outrigger_redaction::Secret;
@@ -274,7 +272,9 @@ impl Host {
         let workspace = self.workspace(&folder);
         let recorder = match &spec.record {
             None => None,
-            Some(path) => Some(Arc::new(Recorder::create(path, self.header(spec, &project)?, self.redactor().clone())?)),
+            Some(path) => {
+                Some(Arc::new(Recorder::create(path, self.header(spec, &project)?, self.redactor().clone())?))
+            }
         };
         let replayed = spec.replay.is_some();
         let door = Arc::new(RunDoor {
@@ -315,10 +315,7 @@ impl Host {
                 schemas: Mutex::default(),
             }),
             catalog,
-            library: Arc::new(Library {
-                host: self.clone(),
-                index: spec.library.clone(),
-            }),
+            library: Arc::new(Library { host: self.clone(), index: spec.library.clone() }),
             observer: Arc::new(Observers(vec![
                 Arc::new(StoringObserver { writer: writer.clone(), digests }),
                 observer,

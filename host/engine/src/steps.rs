@@ -105,7 +105,12 @@ pub struct PluginSteps {
 }
 
 fn refused(message: impl Into<String>) -> StepFailure {
-    StepFailure { reason: "ConfigurationFailure".to_owned(), message: message.into(), result_code: None, retryable: false }
+    StepFailure {
+        reason: "ConfigurationFailure".to_owned(),
+        message: message.into(),
+        result_code: None,
+        retryable: false,
+    }
 }
 
 fn failed(failure: Failure) -> StepFailure {
@@ -133,7 +138,12 @@ impl PluginSteps {
     }
 
     /// Coerces, checks and takes apart what the job file configured.
-    fn prepare(&self, call: &PluginCall, info: &ComponentInfo, alias: Option<&PluginAlias>) -> Result<Prepared, StepFailure> {
+    fn prepare(
+        &self,
+        call: &PluginCall,
+        info: &ComponentInfo,
+        alias: Option<&PluginAlias>,
+    ) -> Result<Prepared, StepFailure> {
         let schema = self.schema(info).map_err(refused)?;
         let ours = |name: &str| alias.and_then(|alias| alias.properties.get(name).cloned()).unwrap_or(name.to_owned());
         let configured: Map<String, Value> =
@@ -161,7 +171,8 @@ impl PluginSteps {
                 prepared.secrets.insert(name.clone(), secret);
             }
         }
-        let is_secret = |name: &String| call.configuration.iter().any(|(key, value)| value.secret && ours(key) == *name);
+        let is_secret =
+            |name: &String| call.configuration.iter().any(|(key, value)| value.secret && ours(key) == *name);
         if let Some(name) = prepared.input.keys().find(|name| is_secret(name)) {
             return Err(refused(format!(
                 "`{name}` of {} would be given a secret, and the plugin does not take one there; secrets may only go where the \
@@ -197,7 +208,10 @@ impl PluginSteps {
             "external-id" => credentials.external_id = text,
             "endpoint" => credentials.endpoint = text,
             other => {
-                return Err(refused(format!("the schema of {} has the unknown credential field `{other}`", call.provider)));
+                return Err(refused(format!(
+                    "the schema of {} has the unknown credential field `{other}`",
+                    call.provider
+                )));
             }
         }
         Ok(())
@@ -336,7 +350,9 @@ fn say_credentials(call: &PluginCall, credentials: &mut StepCredentials) -> Resu
     if let Some(said) = call.credentials.as_ref().filter(|said| !said.trim().is_empty()) {
         if said.starts_with("arn:") {
             if credentials.role_arn.is_some() {
-                return Err(refused("`credentials` names a role, and the configuration names another one; keep one of them"));
+                return Err(refused(
+                    "`credentials` names a role, and the configuration names another one; keep one of them",
+                ));
             }
             credentials.role_arn = Some(said.clone());
         } else {

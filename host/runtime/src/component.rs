@@ -92,7 +92,13 @@ impl ComponentInfo {
                             need.access = "write";
                         }
                         if need.dependent {
-                            *need = ActionNeed { action: need.action.clone(), access, dependent: false, reason: None, source: None };
+                            *need = ActionNeed {
+                                action: need.action.clone(),
+                                access,
+                                dependent: false,
+                                reason: None,
+                                source: None,
+                            };
                         }
                     }
                     None => needs.push(ActionNeed {
@@ -129,9 +135,7 @@ fn reads(action: &str) -> bool {
 
 /// Whether bytes are a component, by their first eight.
 pub(crate) fn check_header(name: &str, bytes: &[u8]) -> Result<(), RuntimeError> {
-    let not = |problem: &str| {
-        Err(RuntimeError::NotAComponent { name: name.to_owned(), problem: problem.to_owned() })
-    };
+    let not = |problem: &str| Err(RuntimeError::NotAComponent { name: name.to_owned(), problem: problem.to_owned() });
     if bytes.len() > LARGEST {
         return Err(RuntimeError::TooLarge { name: name.to_owned(), size: bytes.len(), limit: LARGEST });
     }
@@ -215,19 +219,17 @@ pub(crate) fn check_imports(name: &str, imports: &[String]) -> Result<(), Runtim
 
 /// Interfaces of AWS services of which a component imports every function.
 pub(crate) fn whole_interfaces(imports: &[String]) -> Vec<String> {
-    let mut interfaces: Vec<&str> =
-        operations::rows::AWS.iter().map(|operation| operation.interface).collect();
+    let mut interfaces: Vec<&str> = operations::rows::AWS.iter().map(|operation| operation.interface).collect();
     interfaces.dedup();
     interfaces
         .into_iter()
         .filter(|interface| {
             let mut count = 0;
-            let whole = operations::rows::AWS.iter().filter(|operation| operation.interface == *interface).all(
-                |operation| {
+            let whole =
+                operations::rows::AWS.iter().filter(|operation| operation.interface == *interface).all(|operation| {
                     count += 1;
                     imports.contains(&operation.import())
-                },
-            );
+                });
             whole && count > 2
         })
         .map(str::to_owned)

@@ -67,7 +67,9 @@ pub enum RuntimeError {
         help: String,
     },
     /// The component is another one than the pinned one.
-    #[error("{name} has the digest sha256:{found} and was added with sha256:{pinned}; look at what changed with `outrigger plugin add`")]
+    #[error(
+        "{name} has the digest sha256:{found} and was added with sha256:{pinned}; look at what changed with `outrigger plugin add`"
+    )]
     OtherDigest {
         /// File or plugin.
         name: String,
@@ -79,6 +81,14 @@ pub enum RuntimeError {
     /// The component does not compile.
     #[error("{name} does not compile: {problem}")]
     Compile {
+        /// File or plugin.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// What the component imports or exports has another type than the contract gives it.
+    #[error("{name} does not fit this host's contract: {problem}; build it against `outrigger plugin wit`")]
+    Link {
         /// File or plugin.
         name: String,
         /// Why.

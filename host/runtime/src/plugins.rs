@@ -150,8 +150,7 @@ impl Plugins {
     }
 
     fn insert(&self, info: ComponentInfo, source: Source) {
-        let plugin =
-            Plugin { info: Arc::new(info), source, component: OnceLock::new(), validator: OnceLock::new() };
+        let plugin = Plugin { info: Arc::new(info), source, component: OnceLock::new(), validator: OnceLock::new() };
         self.map(|plugins| plugins.insert(plugin.info.provider.clone(), Arc::new(plugin)));
     }
 
@@ -182,6 +181,10 @@ impl Plugins {
         let worlds = component::worlds(name, &self.engine, &component)?;
         let imports = component::imports(&self.engine, &component);
         component::check_imports(name, &imports)?;
+        // Names are not all: a function of another type, or something that is no function, shows when it is linked.
+        self.linker
+            .instantiate_pre(&component)
+            .map_err(|error| RuntimeError::Link { name: name.to_owned(), problem: format!("{error:#}") })?;
         let described = describe::describe(name, &self.engine, &component, &worlds).await?;
         let info = ComponentInfo {
             whole_interfaces: component::whole_interfaces(&imports),
@@ -202,18 +205,10 @@ impl Plugins {
         Ok(info)
     }
 
-    async fn compile(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        digest: &str,
-        trusted: bool,
-    ) -> Result<Component, RuntimeError> {
+    async fn compile(&self, name: &str, bytes: &[u8], digest: &str, trusted: bool) -> Result<Component, RuntimeError> {
         let file = format!("{digest}-{}.cwasm", self.compatibility);
-        let problem = |error: wasmtime::Error| RuntimeError::Compile {
-            name: name.to_owned(),
-            problem: format!("{error:#}"),
-        };
+        let problem =
+            |error: wasmtime::Error| RuntimeError::Compile { name: name.to_owned(), problem: format!("{error:#}") };
         if let Some(artifact) = self.cache.as_ref().and_then(|cache| cache.read(&file)) {
             // SAFETY: the MAC of these very bytes was checked, and only this installation has its key.
             match unsafe { Component::deserialize(&self.engine, &artifact) } {
@@ -254,19 +249,12 @@ impl Plugins {
                 component::check_header(name, &bytes)?;
                 let found = hex::encode(Sha256::digest(&bytes));
                 if found != info.digest {
-                    return Err(RuntimeError::OtherDigest {
-                        name: name.clone(),
-                        found,
-                        pinned: info.digest.clone(),
-                    });
+                    return Err(RuntimeError::OtherDigest { name: name.clone(), found, pinned: info.digest.clone() });
                 }
                 self.compile(name, &bytes, &info.digest, false).await?
             }
         };
-        let link = |error: wasmtime::Error| RuntimeError::Compile {
-            name: name.clone(),
-            problem: format!("{error:#}"),
-        };
+        let link = |error: wasmtime::Error| RuntimeError::Link { name: name.clone(), problem: format!("{error:#}") };
         let pre = self.linker.instantiate_pre(&component).map_err(link)?;
         let has = |world: &str| info.worlds.iter().any(|known| known == world);
         let compiled = Arc::new(Compiled {
@@ -335,8 +323,7 @@ impl Plugins {
             Box::pin(async move {
                 let provider = pre.instantiate_async(&mut *store).await?;
                 store.data_mut().state.enter();
-                let given =
-                    provider.outrigger_credential_provider_provider().call_provide(&mut *store, &input).await?;
+                let given = provider.outrigger_credential_provider_provider().call_provide(&mut *store, &input).await?;
                 Ok(match given {
                     Ok(given) => {
                         let state = &mut store.data_mut().state;
@@ -392,8 +379,7 @@ async fn compile_in_child(
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| RuntimeError::io("start", program, error))?;
-    let (Some(mut input), Some(output), Some(errors)) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    let (Some(mut input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(fail("the compiler process has no pipes".to_owned()));
     };
@@ -407,8 +393,7 @@ async fn compile_in_child(
         let mut complaint = Vec::new();
         let mut output = output.take(LARGEST_ARTIFACT + 1);
         let mut errors = errors.take(16 * 1024);
-        let (_, read, _) =
-            tokio::join!(feed, output.read_to_end(&mut artifact), errors.read_to_end(&mut complaint));
+        let (_, read, _) = tokio::join!(feed, output.read_to_end(&mut artifact), errors.read_to_end(&mut complaint));
         read.map_err(|error| error.to_string())?;
         let status = child.wait().await.map_err(|error| error.to_string())?;
         Ok::<_, String>((status, artifact, complaint))
@@ -452,10 +437,9 @@ pub fn compile_standard_input() -> Result<(), RuntimeError> {
     let input = Path::new("standard input");
     std::io::stdin().take(limit).read_to_end(&mut bytes).map_err(|error| RuntimeError::io("read", input, error))?;
     component::check_header("the component", &bytes)?;
-    let artifact = engine::compiler()?.precompile_component(&bytes).map_err(|error| RuntimeError::Compile {
-        name: "the component".to_owned(),
-        problem: format!("{error:#}"),
-    })?;
+    let artifact = engine::compiler()?
+        .precompile_component(&bytes)
+        .map_err(|error| RuntimeError::Compile { name: "the component".to_owned(), problem: format!("{error:#}") })?;
     let output = Path::new("standard output");
     std::io::stdout().write_all(&artifact).map_err(|error| RuntimeError::io("write", output, error))
 }

@@ -161,6 +161,7 @@ where
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(limits.call_bytes);
+    store.set_max_component_handles(limits.handles);
     let meter =
         Arc::new(Meter { origin: Instant::now(), spent_nanos: AtomicU64::new(0), polled_at_nanos: AtomicU64::new(0) });
     let clock = meter.clone();

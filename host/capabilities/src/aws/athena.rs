@@ -15,9 +15,8 @@ fn invalid(error: aws_smithy_types::error::operation::BuildError) -> Failure {
 
 /// StartQueryExecution.
 pub async fn start_query_execution(call: AwsCall, input: StartQueryExecutionInput) -> Result<String, Failure> {
-    let context = (input.database.is_some() || input.catalog.is_some()).then(|| {
-        sdk::QueryExecutionContext::builder().set_database(input.database).set_catalog(input.catalog).build()
-    });
+    let context = (input.database.is_some() || input.catalog.is_some())
+        .then(|| sdk::QueryExecutionContext::builder().set_database(input.database).set_catalog(input.catalog).build());
     let encryption = input
         .encryption_option
         .map(|option| {
@@ -35,8 +34,7 @@ pub async fn start_query_execution(call: AwsCall, input: StartQueryExecutionInpu
             .build()
     });
     let reuse = input.result_reuse_max_age_minutes.map(|minutes| {
-        let by_age =
-            sdk::ResultReuseByAgeConfiguration::builder().enabled(true).max_age_in_minutes(minutes).build();
+        let by_age = sdk::ResultReuseByAgeConfiguration::builder().enabled(true).max_age_in_minutes(minutes).build();
         sdk::ResultReuseConfiguration::builder().result_reuse_by_age_configuration(by_age).build()
     });
     let request = call

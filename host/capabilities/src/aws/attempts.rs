@@ -115,7 +115,8 @@ impl Intercept for AttemptAuditor {
                 AuditOutcome::Ok
             } else {
                 let code = response.and_then(error_code);
-                let code = code.unwrap_or_else(|| if status == 0 { "NoAnswer".into() } else { format!("HTTP {status}") });
+                let code =
+                    code.unwrap_or_else(|| if status == 0 { "NoAnswer".into() } else { format!("HTTP {status}") });
                 AuditOutcome::Error { code, status }
             };
         });

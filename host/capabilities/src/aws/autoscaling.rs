@@ -25,10 +25,7 @@ fn group(group: sdk::AutoScalingGroup) -> AutoScalingGroup {
             .into_iter()
             .map(|instance| Instance {
                 instance_id: instance.instance_id.unwrap_or_default(),
-                lifecycle_state: instance
-                    .lifecycle_state
-                    .map(|state| state.as_str().to_owned())
-                    .unwrap_or_default(),
+                lifecycle_state: instance.lifecycle_state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
                 health_status: instance.health_status.unwrap_or_default(),
                 availability_zone: instance.availability_zone.unwrap_or_default(),
             })

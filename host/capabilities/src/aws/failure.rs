@@ -13,28 +13,81 @@ use super::AwsIdentity;
 /// Source: the "Common errors" and error pages of the services' API references.
 fn reason_of_code(code: &str) -> Option<Reason> {
     let reason = match code {
-        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "InvalidClientTokenId" | "UnrecognizedClientException"
-        | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthFailure" | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException" | "InvalidSignatureException" | "IncompleteSignature"
-        | "IncompleteSignatureException" | "InvalidToken" | "TokenRefreshRequired" | "RequestTimeTooSkewed" => {
-            Reason::Authentication
-        }
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "UnauthorizedAccess" | "Forbidden"
-        | "OptInRequired" | "AllAccessDisabled" | "KMSAccessDeniedException" | "AuthorizationError"
-        | "NotAuthorized" | "UnauthorizedException" => Reason::AccessDenied,
-        "Throttling" | "ThrottlingException" | "ThrottledException" | "RequestThrottled" | "RequestThrottledException"
-        | "RequestLimitExceeded" | "TooManyRequestsException" | "SlowDown" | "BandwidthLimitExceeded"
-        | "ProvisionedThroughputExceededException" | "PriorRequestNotComplete" | "EC2ThrottledException"
-        | "LimitExceededException" | "TransactionInProgressException" => Reason::Throttled,
-        "NoSuchBucket" | "NoSuchKey" | "NoSuchUpload" | "NotFound" | "ResourceNotFoundException" | "InvocationDoesNotExist"
-        | "InvalidDocument" | "InvalidCommandId" => Reason::NotFound,
-        "IncorrectInstanceState" | "IncorrectState" | "OperationNotPermitted" | "ResourceInUseException" | "ResourceInUse"
-        | "ResourceConflictException" | "InvalidState" | "BucketAlreadyExists" | "BucketAlreadyOwnedByYou" | "Conflict"
-        | "ConflictException" | "ScalingActivityInProgress" | "InstanceRefreshInProgress" | "OperationAborted"
-        | "PreconditionFailed" | "UnsupportedHibernationConfiguration" | "InvalidObjectState" => Reason::Conflict,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "AuthFailure"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "RequestTimeTooSkewed" => Reason::Authentication,
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "UnauthorizedOperation"
+        | "UnauthorizedAccess"
+        | "Forbidden"
+        | "OptInRequired"
+        | "AllAccessDisabled"
+        | "KMSAccessDeniedException"
+        | "AuthorizationError"
+        | "NotAuthorized"
+        | "UnauthorizedException" => Reason::AccessDenied,
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "RequestLimitExceeded"
+        | "TooManyRequestsException"
+        | "SlowDown"
+        | "BandwidthLimitExceeded"
+        | "ProvisionedThroughputExceededException"
+        | "PriorRequestNotComplete"
+        | "EC2ThrottledException"
+        | "LimitExceededException"
+        | "TransactionInProgressException" => Reason::Throttled,
+        "NoSuchBucket"
+        | "NoSuchKey"
+        | "NoSuchUpload"
+        | "NotFound"
+        | "ResourceNotFoundException"
+        | "InvocationDoesNotExist"
+        | "InvalidDocument"
+        | "InvalidCommandId" => Reason::NotFound,
+        "IncorrectInstanceState"
+        | "IncorrectState"
+        | "OperationNotPermitted"
+        | "ResourceInUseException"
+        | "ResourceInUse"
+        | "ResourceConflictException"
+        | "InvalidState"
+        | "BucketAlreadyExists"
+        | "BucketAlreadyOwnedByYou"
+        | "Conflict"
+        | "ConflictException"
+        | "ScalingActivityInProgress"
+        | "InstanceRefreshInProgress"
+        | "OperationAborted"
+        | "PreconditionFailed"
+        | "UnsupportedHibernationConfiguration"
+        | "InvalidObjectState" => Reason::Conflict,
         "RequestTimeout" | "RequestTimeoutException" => Reason::Connection,
-        "InternalError" | "InternalFailure" | "InternalServerError" | "InternalServerException" | "ServiceUnavailable"
-        | "ServiceUnavailableException" | "ServiceException" | "Unavailable" => Reason::Remote,
+        "InternalError"
+        | "InternalFailure"
+        | "InternalServerError"
+        | "InternalServerException"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "ServiceException"
+        | "Unavailable" => Reason::Remote,
         _ if code.ends_with(".NotFound") || code.ends_with("NotFoundException") || code.starts_with("NoSuch") => {
             Reason::NotFound
         }
@@ -91,7 +144,8 @@ fn who_refused(message: &str, identity: &AwsIdentity) -> String {
                 `session-policy` in the credentials block"
             .to_owned();
     }
-    let refused = if message.contains("with an explicit deny") { "an explicit deny" } else { "no policy that allows it" };
+    let refused =
+        if message.contains("with an explicit deny") { "an explicit deny" } else { "no policy that allows it" };
     let place = [
         ("service control policy", "in a service control policy of the organisation"),
         ("resource control policy", "in a resource control policy of the organisation"),
@@ -169,14 +223,16 @@ where
         }
         SdkError::DispatchFailure(failure) => {
             let cause = failure.as_connector_error().map_or_else(|| chain(error), |cause| chain(cause));
-            let reason = if failure.is_io() || failure.is_user() { Reason::Connection } else { dispatch_reason(&cause) };
+            let reason =
+                if failure.is_io() || failure.is_user() { Reason::Connection } else { dispatch_reason(&cause) };
             let failure = Failure::new(reason, format!("{name} in {region} could not be sent: {cause}"));
             if reason == Reason::Connection { failure.retryable() } else { failure }
         }
-        SdkError::ResponseError(_) => {
-            Failure::new(Reason::Connection, format!("{name} in {region} got an answer that cannot be read: {}", chain(error)))
-                .retryable()
-        }
+        SdkError::ResponseError(_) => Failure::new(
+            Reason::Connection,
+            format!("{name} in {region} got an answer that cannot be read: {}", chain(error)),
+        )
+        .retryable(),
         other => {
             let cause = chain(other);
             Failure::new(dispatch_reason(&cause), format!("{name} in {region} was not sent: {cause}"))

@@ -98,7 +98,13 @@ impl fmt::Debug for AwsClients {
 impl AwsClients {
     /// Clients over `http`. `attempts` is how often the SDK tries a call that may be repeated, 1 to 10.
     pub fn new(http: SharedHttpClient, endpoints: Endpoints, attempts: u32) -> Self {
-        Self { http, endpoints, attempts: attempts.clamp(1, 10), bucket_regions: Default::default(), clients: Mutex::default() }
+        Self {
+            http,
+            endpoints,
+            attempts: attempts.clamp(1, 10),
+            bucket_regions: Default::default(),
+            clients: Mutex::default(),
+        }
     }
 
     /// How services are reached.

@@ -21,9 +21,7 @@ use crate::bindings::outrigger::aws_s3::objects::{
     DeleteError, DeleteObjectsInput, DeleteObjectsOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input,
     ListObjectsV2Output, Object,
 };
-use crate::bindings::outrigger::aws_s3::transfer::{
-    self, CopyInput, DownloadInput, TransferOutput, UploadInput,
-};
+use crate::bindings::outrigger::aws_s3::transfer::{self, CopyInput, DownloadInput, TransferOutput, UploadInput};
 
 impl S3Access for AwsCall {
     fn client(&self, region: Option<&str>) -> aws_sdk_s3::Client {

@@ -119,7 +119,7 @@ mod tests {
         for (algorithm, value) in [
             (CrcAlgorithm::Crc32IsoHdlc, "y/Q5Jg=="),
             (CrcAlgorithm::Crc32Iscsi, "4waSgw=="),
-            (CrcAlgorithm::Crc64Nvme, "rosUhgoKmIg="),
+            (CrcAlgorithm::Crc64Nvme, "rosUhgp5mIg="),
         ] {
             let expected = Expected::Crc { algorithm, value: value.into() };
             let ranges: Vec<Digest> = ["1234", "", "56789"]
