@@ -1,4 +1,5 @@
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use bytes::Bytes;
 use outrigger_capabilities::aws::s3::S3Access;
 use outrigger_capabilities::aws::s3::objects::{ListRequest, delete_objects, head_object, list_objects_v2};
@@ -45,30 +46,41 @@ async fn objects_are_listed_looked_at_and_deleted() {
     }
 }
 
-/// The answers are those of the "Error responses" page of the Amazon S3 API reference.
+/// The endpoint redirects to the bucket's region, as S3 does.
 #[tokio::test]
 async fn a_bucket_in_another_region_is_followed_and_remembered() {
-    let redirect = |region: &str| Fault::Respond {
-        status: 301,
-        headers: vec![("x-amz-bucket-region".into(), region.into())],
-        body: Bytes::from_static(b"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>"),
-    };
     let fixture = Fixture::new("elsewhere").await;
-    fixture.proxy.rule(Rule::new("s3:ListObjectsV2", Nth::First(1), redirect("eu-west-1")));
-    let list = || ListRequest { bucket: fixture.bucket.clone(), ..ListRequest::default() };
+    let bucket = "transfers-in-ireland";
+    let place = CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::EuWest1).build();
+    let ireland = fixture.access.client(Some("eu-west-1"));
+    ireland.create_bucket().bucket(bucket).create_bucket_configuration(place).send().await.unwrap();
     fixture.proxy.forget_requests();
-    list_objects_v2(&fixture.access, list()).await.unwrap();
-    list_objects_v2(&fixture.access, list()).await.unwrap();
+    for _ in 0..2 {
+        list_objects_v2(&fixture.access, ListRequest { bucket: bucket.into(), ..ListRequest::default() })
+            .await
+            .unwrap();
+    }
+    head_object(&fixture.access, bucket, "k", None).await.unwrap_err();
     let regions: Vec<Option<String>> = fixture.proxy.requests().into_iter().map(|request| request.region).collect();
-    assert_eq!(regions, ["us-east-1", "eu-west-1", "eu-west-1"].map(|region| Some(region.to_owned())));
-    assert_eq!(fixture.access.regions().get(&fixture.bucket).as_deref(), Some("eu-west-1"));
+    assert_eq!(regions, ["us-east-1", "eu-west-1", "eu-west-1", "eu-west-1"].map(|region| Some(region.to_owned())));
+    assert_eq!(fixture.access.regions().get(bucket).as_deref(), Some("eu-west-1"));
+}
 
-    // A server that sends clients to and fro is given up.
-    fixture.proxy.clear_rules();
+/// The answers are those of the "Error responses" page of the Amazon S3 API reference.
+#[tokio::test]
+async fn a_server_that_sends_clients_to_and_fro_is_given_up() {
+    let fixture = Fixture::new("fro").await;
     for (nth, region) in [(1, "eu-west-2"), (2, "eu-west-3"), (3, "eu-west-2")] {
-        fixture.proxy.rule(Rule::new("s3:HeadObject", Nth::Only(nth), redirect(region)));
+        let redirect = Fault::Respond {
+            status: 301,
+            headers: vec![("x-amz-bucket-region".into(), region.into())],
+            body: Bytes::from_static(b"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>"),
+        };
+        fixture.proxy.rule(Rule::new("s3:ListObjectsV2", Nth::Only(nth), redirect));
     }
     fixture.proxy.forget_requests();
-    head_object(&fixture.access, &fixture.bucket, "k", None).await.unwrap_err();
+    let list = ListRequest { bucket: fixture.bucket.clone(), ..ListRequest::default() };
+    let failure = list_objects_v2(&fixture.access, list).await.unwrap_err();
+    assert_eq!(failure.code.as_deref(), Some("PermanentRedirect"));
     assert_eq!(fixture.proxy.requests().len(), 3);
 }
