@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
+use aws_sdk_s3::types::ChecksumAlgorithm;
 use aws_smithy_http_client::{Builder as HttpBuilder, tls};
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -108,8 +109,13 @@ impl Fixture {
         access.client.create_bucket().bucket(&bucket).send().await.unwrap();
         let folder = TempDir::new().unwrap();
         let workspace = Arc::new(Workspace::new(folder.path().to_owned(), Vec::new(), Quota::UNLIMITED));
-        let settings =
-            TransferSettings { multipart_threshold: 5 * MIB, part_size: 5 * MIB, ..TransferSettings::default() };
+        let settings = TransferSettings {
+            multipart_threshold: 5 * MIB,
+            part_size: 5 * MIB,
+            // The endpoint computes CRC64NVME in an interpreter: a second for two mebibytes.
+            checksum: Some(ChecksumAlgorithm::Crc32),
+            ..TransferSettings::default()
+        };
         Self { proxy, access, bucket, folder, workspace, settings, _endpoint: endpoint }
     }
 
