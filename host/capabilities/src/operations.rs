@@ -164,6 +164,7 @@ aws_operations! {
             ResumeProcesses(input: aws_autoscaling::groups::ScalingProcessQuery) -> () {
             effect: Idempotent, iam: ["autoscaling:ResumeProcesses"],
             resources: |input: &aws_autoscaling::groups::ScalingProcessQuery| vec![input.auto_scaling_group_name.clone()],
+            clean_up: true,
         } => autoscaling::resume_processes;
         start_instance_refresh = "start-instance-refresh":
             StartInstanceRefresh(input: aws_autoscaling::groups::StartInstanceRefreshInput)

@@ -113,7 +113,18 @@ fn refused(message: impl Into<String>) -> StepFailure {
     }
 }
 
+/// Rundeck's reason for a command that ended with another exit code than 0; its code is the output `exitCode`.
+const NON_ZERO: &str = "NonZeroResultCode";
+
 fn failed(failure: Failure) -> StepFailure {
+    if failure.code.as_deref() == Some(NON_ZERO) {
+        return StepFailure {
+            reason: NON_ZERO.to_owned(),
+            message: failure.message,
+            result_code: None,
+            retryable: failure.retryable,
+        };
+    }
     let message = match &failure.code {
         Some(code) if !failure.message.contains(code.as_str()) => format!("{} ({code})", failure.message),
         _ => failure.message,
@@ -272,9 +283,10 @@ impl PluginSteps {
             step: call.key.clone(),
             opened: OnceCell::new(),
         };
+        let guest_sink = Arc::new(GuestToStep { sink, exit_code: Mutex::default() });
         let context = StepContext {
             door: door.clone(),
-            sink: Arc::new(GuestToStep { sink }),
+            sink: guest_sink.clone(),
             identities: Arc::new(identities),
             clients,
             workspace: self.workspace.clone(),
@@ -293,7 +305,13 @@ impl PluginSteps {
         };
         let input = Value::Object(prepared.input).to_string();
         let ended = self.host.plugins().run_job_step(&plugin, context, &input, sandbox).await;
-        self.outcome(&call, &door, ended)
+        let mut outcome = self.outcome(&call, &door, ended);
+        if let StepOutcome::Failed(failure) = &mut outcome
+            && failure.reason == NON_ZERO
+        {
+            failure.result_code = *guest_sink.exit_code.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        outcome
     }
 
     fn outcome(
@@ -374,6 +392,7 @@ impl StepRunner for PluginSteps {
 /// Gives a guest's lines to the step's log.
 struct GuestToStep {
     sink: Arc<dyn StepSink>,
+    exit_code: Mutex<Option<i64>>,
 }
 
 impl GuestSink for GuestToStep {
@@ -393,6 +412,9 @@ impl GuestSink for GuestToStep {
     }
 
     fn output(&self, name: &str, value: Value) {
+        if name == "exitCode" {
+            *self.exit_code.lock().unwrap_or_else(PoisonError::into_inner) = value.as_i64();
+        }
         self.sink.output(name, value);
     }
 }

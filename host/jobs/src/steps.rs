@@ -10,12 +10,21 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 /// A configuration value after its references were replaced.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ConfigurationValue {
     /// The value; text where a reference was replaced, the file's own type otherwise.
     pub value: Value,
     /// Whether the text holds a secret option or a stored key.
     pub secret: bool,
+}
+
+impl std::fmt::Debug for ConfigurationValue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.secret {
+            return formatter.write_str("ConfigurationValue(****)");
+        }
+        formatter.debug_tuple("ConfigurationValue").field(&self.value).finish()
+    }
 }
 
 /// One attempt of a plugin step, with everything expanded.
@@ -105,7 +114,7 @@ pub enum StepOutcome {
         /// The call's input, redacted.
         input: Map<String, Value>,
     },
-    /// The run was cancelled while it ran.
+    /// The run was cancelled while it ran. Only where the call's token was cancelled.
     Cancelled,
     /// The host cannot go on with the run at all: a replay diverged, or the journal cannot be written.
     Fatal(String),
