@@ -47,7 +47,7 @@ pub struct Input {
     pub kms_key: Option<String>,
     /// Values for the question marks of the query, written as in SQL: texts in single quotes. A JSON list keeps commas.
     #[serde(default)]
-    #[schemars(title = "Parameters", with = "JsonInput", example = "['2024-05-01', 7]", extend("x-outrigger-group" = "Advanced"))]
+    #[schemars(title = "Parameters", with = "JsonInput", example = r#"["'2024-05-01'", 7]"#, extend("x-outrigger-group" = "Advanced"))]
     pub execution_parameters: Option<outrigger_plugin_sdk::json::Value>,
     /// Take the result of the same query where it is no older than this many minutes.
     #[serde(default)]
