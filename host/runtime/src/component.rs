@@ -85,7 +85,8 @@ impl ComponentInfo {
         let mut needs: Vec<ActionNeed> = Vec::new();
         for operation in self.operations() {
             for action in operation.iam {
-                let access = if operation.effect.is_write() { "write" } else { "read" };
+                // An operation that writes may read too: copying an object needs s3:GetObject.
+                let access = if operation.effect.is_write() && !reads(action) { "write" } else { "read" };
                 match needs.iter_mut().find(|need| need.action == *action) {
                     Some(need) => {
                         if access == "write" && !need.dependent {
