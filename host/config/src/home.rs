@@ -92,9 +92,20 @@ impl Home {
     /// Finds the home: `explicit` (`--home`), `OUTRIGGER_HOME`, the nearest parent of `cwd` with `outrigger.toml`, else
     /// the user's own folders. Reads files, writes none.
     ///
+    /// `OUTRIGGER_CACHE` names another folder for compiled components.
+    ///
     /// # Errors
     /// [`Error::HomeMissing`], [`Error::NoUserFolders`], or a file that cannot be read.
     pub fn discover(explicit: Option<PathBuf>, environment: Environment<'_>, cwd: &Path) -> Result<Self, Error> {
+        let mut home = Self::found(explicit, environment, cwd)?;
+        // Compiled components are the same for every home: build machines keep them from one run to the next.
+        if let Some(cache) = environment("OUTRIGGER_CACHE").filter(|value| !value.is_empty()) {
+            home.cache_dir = cwd.join(cache);
+        }
+        Ok(home)
+    }
+
+    fn found(explicit: Option<PathBuf>, environment: Environment<'_>, cwd: &Path) -> Result<Self, Error> {
         let named = match explicit {
             Some(path) => Some((path, HomeSource::Option, "--home")),
             None => environment("OUTRIGGER_HOME")

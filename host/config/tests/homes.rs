@@ -43,6 +43,16 @@ impl World {
 }
 
 #[test]
+fn compiled_components_may_lie_elsewhere() {
+    let mut world = World::new();
+    world.write("a/outrigger.toml", "");
+    world.variables.insert("OUTRIGGER_CACHE", world.path("shared").into_os_string());
+    let home = world.discover(Some("a"), &world.path("")).expect("a home");
+    assert_eq!(home.cache_dir, world.path("shared"));
+    assert_eq!(home.data_dir, world.path("a/.outrigger"));
+}
+
+#[test]
 fn homes_are_found_in_order() {
     let mut world = World::new();
     world.write("a/outrigger.toml", "");
