@@ -11,9 +11,12 @@ pub(crate) mod log;
 pub(crate) mod options;
 pub(crate) mod plugin;
 pub(crate) mod plugin_add;
+pub(crate) mod plugin_new;
+pub(crate) mod plugin_wit;
 pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod sources;
 pub(crate) mod trust;
 
 use std::process::ExitCode;
@@ -36,6 +39,7 @@ pub(crate) fn run(app: &App, command: Command) -> Outcome {
         Command::Credentials(command) => credentials::run(app, command),
         Command::Trust => trust::trust(app),
         Command::Untrust => trust::untrust(app),
+        Command::Demo(arguments) => crate::demo::run(app, &arguments),
         Command::Completion(arguments) => completion::run(arguments),
         Command::Compile => {
             outrigger_runtime::compile_standard_input()?;

@@ -1,4 +1,4 @@
-//! `plugin list`, `plugin inspect`, `plugin policy`, `plugin remove`.
+//! `plugin list`, `plugin inspect`, `plugin policy`, `plugin remove`; the others have files of their own.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use outrigger_engine::Host;
 use outrigger_runtime::{ComponentInfo, Plugin};
 use serde_json::{Value, json};
 
-use super::{done, plugin_add, policy};
+use super::{done, plugin_add, plugin_new, plugin_wit, policy};
 use crate::app::App;
 use crate::arguments::Formatted;
 use crate::output::style::{Style, printable};
@@ -29,6 +29,10 @@ pub(crate) enum Command {
     Add(AddArguments),
     /// Remove a component that was added
     Remove(RemoveArguments),
+    /// Make a project for a plugin of your own
+    New(plugin_new::Arguments),
+    /// Print the part of the contract that a component needs
+    Wit(plugin_wit::Arguments),
 }
 
 /// Arguments of `plugin list`.
@@ -95,15 +99,21 @@ pub(crate) struct RemoveArguments {
 /// Carries a command out.
 pub(crate) fn run(app: &App, command: Command) -> Outcome {
     let runtime = App::runtime()?;
-    let host = runtime.block_on(app.host(None, Vec::new()))?;
+    let host = || runtime.block_on(app.host(None, Vec::new()));
     match command {
-        Command::List(arguments) => list(app, &host, &arguments),
-        Command::Inspect(arguments) => inspect(app, &host, &arguments),
+        Command::List(arguments) => list(app, &*host()?, &arguments),
+        Command::Inspect(arguments) => inspect(app, &*host()?, &arguments),
         Command::Policy(arguments) => {
-            policy::print(app, &policy::of_plugins(&host, &arguments.names)?, arguments.format)
+            policy::print(app, &policy::of_plugins(&*host()?, &arguments.names)?, arguments.format)
         }
-        Command::Add(arguments) => runtime.block_on(plugin_add::add(app, &host, &arguments)),
-        Command::Remove(arguments) => remove(&host, &arguments),
+        Command::Add(arguments) => {
+            let host = host()?;
+            runtime.block_on(plugin_add::add(app, &host, &arguments))
+        }
+        Command::Remove(arguments) => remove(&*host()?, &arguments),
+        // These two know everything without a home.
+        Command::New(arguments) => plugin_new::run(&arguments),
+        Command::Wit(arguments) => plugin_wit::run(&arguments),
     }
 }
 
@@ -200,7 +210,7 @@ fn inspect(app: &App, host: &Host, arguments: &InspectArguments) -> Outcome {
         let table = properties(schema);
         if !table.is_empty() {
             writeln!(out, "\n{}", style.bold(head))?;
-            write!(out, "{}", table.render(style, "  ", 90))?;
+            write!(out, "{}", table.render(style, "  ", 400))?;
         }
     }
     out.flush()?;
@@ -221,7 +231,7 @@ pub(crate) fn permissions(info: &ComponentInfo, style: Style) -> String {
     if actions.is_empty() {
         out.push_str("  none\n");
     } else {
-        out.push_str(&policy::actions_table(&actions).render(style, "  ", 100));
+        out.push_str(&policy::actions_table(&actions).render(style, "  ", 400));
     }
     out
 }
@@ -242,7 +252,7 @@ fn properties(schema: &Value) -> Table {
         };
         table.looked([
             (name.clone(), Look::Plain),
-            (type_of(property), Look::Faint),
+            (type_of(referred(schema, property)), Look::Faint),
             (needed, Look::Faint),
             (what.lines().next().unwrap_or_default().to_owned(), Look::Plain),
         ]);
@@ -250,16 +260,28 @@ fn properties(schema: &Value) -> Table {
     table
 }
 
+/// A property, or what it refers to in the same schema.
+fn referred<'s>(schema: &'s Value, property: &'s Value) -> &'s Value {
+    let pointer = property.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+    pointer.and_then(|pointer| schema.pointer(pointer)).unwrap_or(property)
+}
+
 fn type_of(property: &Value) -> String {
-    if let Some(values) = property.get("enum").and_then(Value::as_array) {
-        let words: Vec<_> = values.iter().filter_map(Value::as_str).collect();
-        return words.join("|");
+    let words = |values: &[Value], key: Option<&str>| -> Vec<String> {
+        let values = values.iter().filter_map(|value| key.map_or(Some(value), |key| value.get(key)));
+        values.filter_map(Value::as_str).filter(|word| *word != "null").map(str::to_owned).collect()
+    };
+    let list = |key: &str| property.get(key).and_then(Value::as_array);
+    if let Some(values) = list("enum") {
+        return words(values, None).join("|");
+    }
+    if let Some(one_of) = list("oneOf").or_else(|| list("anyOf")) {
+        let constants = words(one_of, Some("const"));
+        return if constants.is_empty() { words(one_of, Some("type")).join("|") } else { constants.join("|") };
     }
     match property.get("type") {
         Some(Value::String(one)) => one.clone(),
-        Some(Value::Array(several)) => {
-            several.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect::<Vec<_>>().join("|")
-        }
+        Some(Value::Array(several)) => words(several, None).join("|"),
         _ => String::new(),
     }
 }
