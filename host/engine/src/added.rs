@@ -5,8 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use outrigger_config::{GrantKind, Home};
-use outrigger_runtime::{ComponentInfo, GRANTED_INTERFACES};
+use outrigger_config::{GrantKind, Home, Scoped};
+use outrigger_runtime::{ComponentInfo, GRANTED_INTERFACES, RuntimeError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
@@ -116,24 +116,8 @@ impl Host {
                 "give the component a provider id of its own",
             ));
         }
-        for (interface, grant) in GRANTED_INTERFACES {
-            let kind = if *grant == "reveal" { GrantKind::Reveal } else { GrantKind::Seal };
-            let import = info.imports.iter().find(|import| import.starts_with(interface));
-            if let Some(import) = import
-                && !self.settings().permissions().granted(&info.provider, kind, "")
-                && self.settings().permissions().grants(&info.provider).next().is_none()
-            {
-                return Err(outrigger_runtime::RuntimeError::NotGranted {
-                    name: name.to_owned(),
-                    import: import.clone(),
-                    help: format!(
-                        "add to outrigger.toml: [permissions.grants.{}] {grant} = {}, if you trust it with that",
-                        info.provider,
-                        if *grant == "reveal" { "[\"keys/...\"]" } else { "true" },
-                    ),
-                }
-                .into());
-            }
+        if let Some(refusal) = self.refusal(name, &info) {
+            return Err(refusal.into());
         }
         let replaces = current.map(|plugin| plugin.info().as_ref().clone());
         let old: &[String] = replaces.as_ref().map(|info| info.imports.as_slice()).unwrap_or_default();
@@ -150,6 +134,36 @@ impl Host {
             info,
             replaces,
             warnings,
+        })
+    }
+
+    /// Why a component may not be added: it imports what the operator has not granted it.
+    fn refusal(&self, name: &str, info: &ComponentInfo) -> Option<RuntimeError> {
+        let permissions = self.settings().permissions();
+        let mut first = None;
+        let mut lines = Vec::new();
+        for (interface, grant) in GRANTED_INTERFACES {
+            let Some(import) = info.imports.iter().find(|import| import.starts_with(interface)) else { continue };
+            let reveals = *grant == "reveal";
+            let kind = if reveals { GrantKind::Reveal } else { GrantKind::Seal };
+            // Which keys it may read is asked when it reads one.
+            let granted = permissions.granted(&info.provider, kind, "")
+                || permissions
+                    .grants(&info.provider)
+                    .any(|given| reveals && !matches!(given.reveal, None | Some(Scoped::None)));
+            if !granted {
+                first.get_or_insert_with(|| import.clone());
+                lines.push(if reveals { "reveal = [\"keys/...\"]" } else { "seal = true" });
+            }
+        }
+        Some(RuntimeError::NotGranted {
+            name: name.to_owned(),
+            import: first?,
+            help: format!(
+                "add to outrigger.toml, if you trust it with that:\n[permissions.grants.{}]\n{}",
+                info.provider,
+                lines.join("\n"),
+            ),
         })
     }
 

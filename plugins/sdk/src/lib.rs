@@ -52,6 +52,8 @@ mod input;
 pub mod log;
 mod output;
 mod pages;
+pub mod provider;
+pub mod provider_bindings;
 mod step;
 mod table;
 mod time;

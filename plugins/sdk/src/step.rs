@@ -78,7 +78,7 @@ pub fn describe<S: JobStep>() -> Description {
     }
 }
 
-fn finish(mut schema: Schema, title: &str) -> String {
+pub(crate) fn finish(mut schema: Schema, title: &str) -> String {
     schema.insert("title".to_owned(), Value::from(title));
     schema.remove("description");
     schema.to_value().to_string()
@@ -94,7 +94,7 @@ pub fn run_job_step<S: JobStep>(input: &str) -> Result<(), Failure> {
     S::run(read_input(input)?)
 }
 
-fn read_input<T: DeserializeOwned>(input: &str) -> Result<T, Failure> {
+pub(crate) fn read_input<T: DeserializeOwned>(input: &str) -> Result<T, Failure> {
     let mut value: Value = serde_json::from_str(input)
         .map_err(|error| Failure::invalid_input(format!("the step's configuration is no JSON: {error}")))?;
     if let Value::Object(members) = &mut value {
