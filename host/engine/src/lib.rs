@@ -4,6 +4,7 @@ mod added;
 mod error;
 mod host;
 mod identities;
+mod native_credentials;
 mod observe;
 mod permissions;
 pub mod policy;

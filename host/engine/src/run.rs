@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outrigger_capabilities::workspace::{Quota, Workspace};
+use outrigger_credential_providers::SessionName;
 use outrigger_door::{Journal, MemoryJournal, Mode, Recorder, Replay, RunDoor, RunId};
 use outrigger_jobs::file::{Job, JobFile, JobIndex, JobReference, Problem, parse_jobs};
 use outrigger_jobs::native::{NativePolicy, NativeRecorder};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
 use crate::host::Host;
+use crate::native_credentials::CredentialsEndpoint;
 use crate::observe::StoringObserver;
 use crate::permissions::ConfiguredPermissions;
 use crate::recording::{RecordNative, RecordedFile, RecordedRun, ReplayNative};
@@ -306,6 +308,14 @@ impl Host {
             .collect();
         let catalog = self.catalog();
         let limits = self.settings().limits();
+        let mut native = self.native_policy(&folder)?;
+        // Neither a replay nor a dry run starts native steps, so nobody would ask.
+        let live = spec.replay.is_none() && !spec.dry_run;
+        let credentials = if live && native.enabled && self.settings().native_steps().aws.value {
+            Some(self.native_credentials(run, &mut native).await?)
+        } else {
+            None
+        };
         let parts = WorkflowParts {
             runner: Arc::new(PluginSteps {
                 host: self.clone(),
@@ -322,7 +332,7 @@ impl Host {
             ])),
             redactor: self.redactor().clone(),
             durable: Arc::new(InProcess::new()),
-            native: self.native_policy(&folder)?,
+            native,
             recorder: native_recorder,
         };
         let grace = Duration::from_secs(limits.grace_seconds.value.into());
@@ -346,12 +356,38 @@ impl Host {
             cancel,
         };
         let result = Workflow::new(parts).run(request).await;
+        drop(credentials);
         if let Some(recorder) = recorder {
             recorder.finish()?;
         }
         // An empty workspace tells nobody anything; one with files in it may be what the run was for.
         drop(std::fs::remove_dir(&folder));
         Ok(result)
+    }
+
+    /// The credentials endpoint of a run's native steps; its address and token go into their environment.
+    async fn native_credentials(
+        self: &Arc<Self>,
+        run: RunId,
+        native: &mut NativePolicy,
+    ) -> Result<CredentialsEndpoint, EngineError> {
+        let maker = self.identity_maker()?;
+        let resolved = self.settings().credentials(None, None)?;
+        let refuse = |message: String| EngineError::refused(message, "see `outrigger credentials validate`");
+        let mut request =
+            maker.request(&resolved, SessionName::for_run(run)).map_err(|failure| refuse(failure.message))?;
+        let providers = maker.providers(&resolved);
+        if request.region.is_none() {
+            request.region = providers.ambient_region().await.map(|(region, _)| region);
+        }
+        if let Some(region) = &request.region {
+            native.environment.insert("AWS_REGION".to_owned(), region.clone());
+        }
+        let endpoint = CredentialsEndpoint::start(providers.provider(&request), self.redactor())
+            .await
+            .map_err(|error| refuse(format!("native steps get no AWS credentials: {error}")))?;
+        native.environment.extend(endpoint.environment());
+        Ok(endpoint)
     }
 
     fn workspace(&self, folder: &Path) -> Arc<Workspace> {

@@ -69,7 +69,7 @@ async fn a_step_works_under_an_assumed_role_and_is_audited() {
     let outputs = &end.result.steps[0].outputs;
     assert_eq!(outputs["level"], "system");
     assert_eq!(outputs["provider"], "assume-role");
-    assert_eq!(outputs["account"], account.id.as_str());
+    assert_eq!(outputs["account"], account.id());
     let session = format!("assumed-role/outrigger-jobs/outrigger-run-{}-1", end.run);
     assert!(outputs["arn"].as_str().unwrap().ends_with(&session), "{outputs:?}");
 
