@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands;
+use crate::{commands, demo};
 
 const EXAMPLES: &str = "\
 Examples:
-  outrigger job check jobs/                     what of these exported jobs can run here, and why the rest cannot
+  outrigger job check jobs/                     which of these jobs can run here, and why not the rest
   outrigger run jobs/restart.yaml -o env=prod   run a job and watch it
-  outrigger run jobs/restart.yaml --dry-run     stop before every write, and say what would have been written
+  outrigger run jobs/restart.yaml --dry-run     stop before every write, and say what it would be
   outrigger plugin inspect aws-vm-start-step    what a plugin may do, read from the binary
   outrigger log last                            the log of the newest run
   outrigger audit last                          every AWS call that it made
@@ -25,7 +25,7 @@ Exit codes: 0 succeeded, 1 failed, 2 bad input or configuration, 130 aborted.";
     about = "Runs operations jobs whose steps are sandboxed WebAssembly components",
     after_help = EXAMPLES,
     disable_help_subcommand = true,
-    max_term_width = 110
+    max_term_width = 100
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -142,6 +142,8 @@ pub(crate) enum Command {
     Trust,
     /// Take the trust in this configuration back
     Untrust,
+    /// Run the example jobs against AWS endpoints on this machine
+    Demo(demo::Arguments),
     /// Print a completion script for a shell
     Completion(commands::completion::Arguments),
     /// Compile the component on standard input; run by Outrigger itself, under limits

@@ -3,6 +3,7 @@
 mod app;
 mod arguments;
 mod commands;
+mod demo;
 mod output;
 mod prompt;
 mod trouble;

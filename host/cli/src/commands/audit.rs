@@ -26,8 +26,9 @@ Examples:
   outrigger audit last
   outrigger audit 12 --format json > audit.jsonl
 
-One record for each attempt of a call to AWS, and for each call that was refused before it went out. With --format json
-one object per line. A write that was begun and whose end nobody wrote down is `in doubt`: it may have taken effect.")]
+One record for each attempt of a call to AWS, and for each call that was refused before it went \
+out; with --format json one object per line. A write that was begun and whose end nobody wrote \
+down is in doubt: it may have taken effect.")]
 pub(crate) struct Arguments {
     /// Number of a run, or `last`
     #[arg(value_name = "RUN")]

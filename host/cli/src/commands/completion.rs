@@ -14,7 +14,7 @@ use crate::trouble::Outcome;
 #[command(after_help = "\
 Examples:
   outrigger completion bash > ~/.local/share/bash-completion/completions/outrigger
-  outrigger completion zsh > ~/.zfunc/_outrigger      with `fpath+=~/.zfunc` before compinit in ~/.zshrc
+  outrigger completion zsh > ~/.zfunc/_outrigger      with ~/.zfunc in fpath, before compinit
   outrigger completion fish > ~/.config/fish/completions/outrigger.fish")]
 pub(crate) struct Arguments {
     /// The shell

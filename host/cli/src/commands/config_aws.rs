@@ -24,10 +24,10 @@ use crate::trouble::{Outcome, Trouble};
 
 const EXAMPLES: &str = "\
 Examples:
-  outrigger config aws jobs/restart.yaml              what to do in AWS, for these jobs
-  outrigger config aws --project web jobs/*.yaml      the same for a role of one project
-  outrigger config aws --role-arn arn:aws:iam::111122223333:role/outrigger --external-id 9f2c...
-                                                      write the block into the configuration, and try it out";
+  outrigger config aws jobs/restart.yaml             what to do in AWS, for these jobs
+  outrigger config aws --project web jobs/*.yaml     the same for a role of one project
+  outrigger config aws --role-arn ARN --external-id ID
+                                                     write the block, and try it out";
 
 /// Arguments of `config aws`.
 #[derive(Debug, Args)]

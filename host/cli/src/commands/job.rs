@@ -60,7 +60,8 @@ Examples:
   outrigger job policy restart.yaml > policy.json
   outrigger job policy all-jobs.yaml --job ops/restart
 
-The policy is on standard output. What each action is for, and where AWS says so, is on standard error.")]
+The policy is on standard output. What each action is for, and where AWS says so, is on standard \
+error.")]
 pub(crate) struct PolicyArguments {
     /// Job file
     #[arg(value_name = "FILE")]

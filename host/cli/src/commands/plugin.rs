@@ -49,7 +49,8 @@ Examples:
   outrigger plugin inspect aws-vm-start-step
   outrigger plugin inspect aws-vm-start-step --format json | jq -r '.actions[].action'
 
-A component imports one function for each operation that it may call, and gets no other: its imports are its permissions.")]
+A component imports one function for each operation that it may call, and gets no other: its \
+imports are its permissions.")]
 pub(crate) struct InspectArguments {
     /// Provider id, such as aws-vm-start-step
     #[arg(value_name = "NAME")]
@@ -78,7 +79,8 @@ Examples:
   outrigger plugin add ./target/wasm32-unknown-unknown/release/restart.wasm
   outrigger plugin add ./restart.wasm --yes     agree without being asked
 
-The component is copied into the home and pinned by its digest. Adding another version of it shows what changes.")]
+The component is copied into the home and pinned by its digest. Adding another version of it \
+shows what changes.")]
 pub(crate) struct AddArguments {
     /// The component
     #[arg(value_name = "FILE.wasm")]

@@ -135,7 +135,7 @@ pub(crate) fn print(app: &App, needed: &Needed, format: Formatted) -> Outcome {
         if needed.actions.is_empty() {
             writeln!(err, "no IAM action is needed")?;
         } else {
-            write!(err, "{}", actions_table(&needed.actions).render(style, "", 100))?;
+            write!(err, "{}", actions_table(&needed.actions).render(style, "", 400))?;
         }
     }
     for remark in &needed.remarks {

@@ -29,16 +29,18 @@ const EXAMPLES: &str = "\
 Examples:
   outrigger run restart.yaml -o instance-id=i-0abc -o wait=true
   outrigger run restart.yaml --options-file prod.yaml --project web
-  outrigger run all-jobs.yaml --job ops/restart            one of several jobs, by group and name
-  outrigger run restart.yaml --dry-run                     list the writes, make none
-  outrigger run restart.yaml --record restart.recording    keep what AWS answered
-  outrigger run --replay restart.recording                 the same again, without network and credentials
+  outrigger run all-jobs.yaml --job ops/restart           one of several jobs, by group and name
+  outrigger run restart.yaml --dry-run                    list the writes, make none
+  outrigger run restart.yaml --record restart.recording   keep what AWS answered
+  outrigger run --replay restart.recording                the same, without network or credentials
   outrigger run restart.yaml --format json | jq -r 'select(.event == \"log\").text'
 
-Required options that have no value are asked for on a terminal. Values of secure options are better kept in key storage
-(`outrigger keys put`) or an options file than on the command line, which others on this machine can see.
+Required options that have no value are asked for on a terminal. Values of secure options are \
+better kept in key storage (`outrigger keys put`) or in an options file than on the command line, \
+which others on this machine can see.
 
-Ctrl-C cancels: steps may clean up. A second Ctrl-C ends at once.
+Ctrl-C cancels, and steps may clean up. A second Ctrl-C ends at once.
+
 Exit codes: 0 succeeded, 1 failed, 2 bad input or configuration, 130 aborted.";
 
 /// Arguments of `run`.
