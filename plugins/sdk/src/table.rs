@@ -7,6 +7,9 @@ use crate::bindings::outrigger::run::log::{Level, document, write};
 /// Bytes that a document may have; the host cuts off at 1 MiB.
 const MAX_DOCUMENT_BYTES: usize = 900 * 1024;
 
+/// Says that the document repeats the lines before it: a terminal leaves it out, a viewer shows it in their place.
+const MEDIA_TYPE: &str = "application/vnd.outrigger.table+json";
+
 /// Columns wider than this are not padded, since nobody reads such lines as a table.
 const WIDEST: usize = 40;
 
@@ -67,7 +70,7 @@ impl Table {
         for line in self.lines() {
             write(Level::Info, &line);
         }
-        document("application/json", &self.to_json());
+        document(MEDIA_TYPE, &self.to_json());
     }
 }
 

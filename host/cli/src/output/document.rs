@@ -16,6 +16,8 @@ const MOST_ROWS: usize = 10_000;
 pub(crate) fn render(text: &str, data_type: &str, style: Style) -> String {
     let kind = data_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let laid_out = match kind.as_str() {
+        // The guest library's tables: the lines before the document say the same.
+        "application/vnd.outrigger.table+json" => return String::new(),
         "application/json" => json(text, style),
         "text/csv" => csv(text, style),
         _ => None,
@@ -141,6 +143,7 @@ mod tests {
 
     #[test]
     fn other_documents_stay_as_they_are() {
+        assert_eq!(plain(rows, "application/vnd.outrigger.table+json"), "");
         assert_eq!(plain("{broken", "application/json"), "{broken");
         assert_eq!(plain("a,\"b", "text/csv"), "a,\"b");
         assert_eq!(plain("# Title\ntext", "text/x-markdown"), "# Title\ntext");
