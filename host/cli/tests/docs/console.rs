@@ -1,6 +1,5 @@
 //! Runs the commands of a page in a home of their own, and compares what they print.
 
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -18,14 +17,7 @@ impl Shell {
     /// A shell with these variables in its environment, and few others.
     pub fn new(variables: &[(&str, &str)]) -> Self {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let home = tempfile::tempdir().expect("a folder");
-        // Compiled components are the same for all; making them for each page would take most of the time.
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documentation-cache");
-        let private = home.path().join(".outrigger");
-        std::fs::create_dir_all(&cache).expect("a folder");
-        std::fs::DirBuilder::new().mode(0o700).create(&private).expect("a folder");
-        std::os::unix::fs::symlink(&cache, private.join("cache")).expect("a link");
-        Self { home, variables }
+        Self { home: tempfile::tempdir().expect("a folder"), variables }
     }
 
     /// Runs a command line in the root of the repository. Gives its exit code and all that it printed.
@@ -44,6 +36,8 @@ impl Shell {
             .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display()))
             .env("HOME", self.home.path())
             .env("OUTRIGGER_HOME", self.home.path())
+            // Compiled components are the same for all; making them for each page would take most of the time.
+            .env("OUTRIGGER_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("documentation-cache"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
