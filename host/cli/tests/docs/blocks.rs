@@ -38,6 +38,8 @@ pub struct Page {
     pub blocks: Vec<Block>,
     /// Targets of its links, with their lines.
     pub links: Vec<(usize, String)>,
+    /// What stands between back quotes outside of blocks, with its line.
+    pub code: Vec<(usize, String)>,
     /// Its headings, as links name them.
     pub anchors: BTreeSet<String>,
 }
@@ -113,8 +115,14 @@ impl Page {
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let name = path.strip_prefix(root()).unwrap_or(path).display().to_string();
-        let mut page =
-            Self { path: path.to_owned(), name, blocks: Vec::new(), links: Vec::new(), anchors: BTreeSet::new() };
+        let mut page = Self {
+            path: path.to_owned(),
+            name,
+            blocks: Vec::new(),
+            links: Vec::new(),
+            code: Vec::new(),
+            anchors: BTreeSet::new(),
+        };
         let mut open: Option<(usize, Block)> = None;
         for (number, line) in (1..).zip(text.lines()) {
             let indent = line.len() - line.trim_start().len();
@@ -137,6 +145,7 @@ impl Page {
                         page.anchors.insert(anchor(line.trim_start_matches('#')));
                     }
                     page.links.extend(links(line).map(|target| (number, target)));
+                    page.code.extend(line.split('`').skip(1).step_by(2).map(|code| (number, code.to_owned())));
                 }
             }
         }

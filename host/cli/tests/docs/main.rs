@@ -168,6 +168,21 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn files_that_are_named_are_there() {
+    const FOLDERS: &[&str] = &["credential-providers/", "docs/", "fuzz/", "host/", "plugins/", "tests/", "wit/"];
+    let mut named = 0;
+    for page in pages() {
+        for (line, code) in &page.code {
+            if FOLDERS.iter().any(|folder| code.starts_with(folder)) && !code.contains(['*', ' ', '<']) {
+                named += 1;
+                assert!(root().join(code).exists(), "{}:{line}: {code} is not there", page.name);
+            }
+        }
+    }
+    assert!(named > 15, "only {named} files are named");
+}
+
+#[test]
 fn example_jobs_can_run_and_use_every_plugin() {
     let shell = Shell::new(&[]);
     let folder = root().join("docs/examples");
