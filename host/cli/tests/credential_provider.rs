@@ -132,6 +132,7 @@ async fn the_example_provider_needs_grants_and_gives_credentials() {
     assert_eq!(
         info["imports"],
         serde_json::json!([
+            "outrigger:run/log@0.1.0#write",
             "outrigger:secrets/reveal@0.1.0#reveal",
             "outrigger:secrets/seal@0.1.0#seal",
             "outrigger:secrets/secrets@0.1.0#get",

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use outrigger_capabilities::bindings::{credential_provider, job_step};
+use outrigger_capabilities::bindings::job_step;
+use outrigger_capabilities::bindings::outrigger::step::types::Description;
 use serde_json::Value;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
@@ -20,6 +21,8 @@ pub(crate) struct Described {
     pub(crate) output_schema: Value,
 }
 
+/// What a credential provider exports.
+const PROVIDER: &str = "outrigger:credential-provider/provider@0.1.0";
 /// Time that a component gets to describe itself.
 const TIME: Duration = Duration::from_secs(2);
 const MEMORY: usize = 64 * 1024 * 1024;
@@ -58,8 +61,14 @@ pub(crate) async fn describe(
             let said = step.outrigger_step_job_step().call_describe(&mut store).await?;
             (said.provider, said.title, said.summary, said.input_schema, said.output_schema)
         } else {
-            let source = credential_provider::CredentialProviderPre::new(pre)?.instantiate_async(&mut store).await?;
-            let said = source.outrigger_credential_provider_provider().call_describe(&mut store).await?;
+            // Its other function gives handles of secrets, whose type no linker without the host's functions has: only the
+            // one that is called can be looked at here.
+            let source = pre.instantiate_async(&mut store).await?;
+            let missing = || wasmtime::Error::msg("it exports no `describe`");
+            let face = source.get_export_index(&mut store, None, PROVIDER).ok_or_else(missing)?;
+            let function = source.get_export_index(&mut store, Some(&face), "describe").ok_or_else(missing)?;
+            let describe = source.get_typed_func::<(), (Description,)>(&mut store, function)?;
+            let (said,) = describe.call_async(&mut store, ()).await?;
             (said.provider, said.title, said.summary, said.input_schema, said.output_schema)
         };
         Ok((provider, title, summary, input, output))
