@@ -6,4 +6,6 @@ mod jobs;
 mod keys;
 mod place;
 mod plugins;
+mod roles;
 mod runs;
+mod sts;
