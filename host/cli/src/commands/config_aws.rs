@@ -227,7 +227,7 @@ impl Setup<'_> {
         });
         say(&indented(&asking));
         say("");
-        say(&style.bold("6. Then, with the role's ARN"));
+        say(&style.bold("6. Then, with the number of the role's account for ACCOUNT"));
         let project = self.project.map(|project| format!(" --project {project}")).unwrap_or_default();
         say(&format!(
             "   outrigger config aws{project} --role-arn arn:{}:iam::ACCOUNT:role/{} --external-id {}",

@@ -9,7 +9,7 @@ use clap::Args;
 use outrigger_door::Replay;
 use outrigger_engine::{Host, RecordedRun, RunSpec, username};
 use outrigger_jobs::check::check_file;
-use outrigger_jobs::file::{Job, JobFile, JobIndex, Severity, StepKind, parse_jobs};
+use outrigger_jobs::file::{Job, JobFile, JobIndex, Problem, Severity, StepKind, parse_jobs};
 use outrigger_jobs::options::{Prompter, ResolvedOptions};
 use outrigger_jobs::steps::LogLevel;
 use outrigger_jobs::workflow::{MissingPlugins, RunObserver, RunStatus};
@@ -179,8 +179,7 @@ async fn watch_signals(cancel: CancellationToken) {
 /// A run of a file.
 fn fresh(app: &App, host: &Host, arguments: &Arguments) -> Result<RunSpec, Trouble> {
     let path = arguments.file.as_deref().unwrap_or(Path::new(""));
-    let (file, text) = checked(app, host, arguments, path)?;
-    let job = choose(&file, arguments.job.as_deref())?;
+    let (file, text, job) = checked(app, host, arguments, path, None)?;
     let chosen = job_at(&file, job)?;
     let mut library = host.job_index(&file)?;
     add_neighbours(&mut library, host.settings().project(), &file, path);
@@ -216,10 +215,7 @@ fn replayed(app: &App, host: &Host, arguments: &Arguments, recording: &Path) -> 
             (file, text, job, library)
         }
         Some(path) => {
-            let (file, text) = checked(app, host, arguments, path)?;
-            let name = arguments.job.as_deref();
-            let job =
-                if name.is_none() && recorded.job < file.jobs.len() { recorded.job } else { choose(&file, name)? };
+            let (file, text, job) = checked(app, host, arguments, path, Some(recorded.job))?;
             let mut library = host.job_index(&file)?;
             add_neighbours(&mut library, host.settings().project(), &file, path);
             (file, text, job, library)
@@ -251,19 +247,44 @@ fn missing(missing: Missing) -> MissingPlugins {
     }
 }
 
-/// Checks a file and reads it. What keeps the chosen job from running ends the command before anything is touched.
-fn checked(app: &App, host: &Host, arguments: &Arguments, path: &Path) -> Result<(Arc<JobFile>, String), Trouble> {
+/// Reads a file, chooses the job, and checks it. What keeps it from running ends the command before anything is touched;
+/// what is wrong with other jobs of the file does not.
+fn checked(
+    app: &App,
+    host: &Host,
+    arguments: &Arguments,
+    path: &Path,
+    recorded: Option<usize>,
+) -> Result<(Arc<JobFile>, String, usize), Trouble> {
+    let (file, text) = Host::read_job_file(path)?;
+    let name = arguments.job.as_deref();
+    let job = match recorded {
+        Some(position) if name.is_none() && position < file.jobs.len() => position,
+        _ => choose(&file, name)?,
+    };
     let catalog = host.catalog();
     let report = check_file(path, catalog.as_ref(), &check_options(host, arguments.strict, arguments.missing_plugins)?);
-    let mut problems: Vec<_> = report.files.into_iter().flat_map(|file| file.problems).collect();
+    let next = file.jobs.get(job.saturating_add(1)).map_or(u32::MAX, |next| next.position.line);
+    let own = |problem: &Problem| match file.jobs.first() {
+        Some(first) if problem.line < first.position.line => true,
+        _ => problem.line < next && problem.line >= file.jobs.get(job).map_or(0, |job| job.position.line),
+    };
+    let reports = report.files.iter().filter(|report| report.path == file.path);
+    let can_run = reports.clone().filter_map(|report| report.jobs.get(job)).all(|job| job.can_run);
+    let mut problems: Vec<Problem> =
+        reports.flat_map(|report| &report.problems).filter(|one| own(one)).cloned().collect();
     problems.retain(|problem| problem.severity != Severity::Note);
-    if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(Trouble::problems(&problems));
+    if can_run {
+        if !problems.is_empty() {
+            Trouble::problems(&problems).report(app.error_style());
+        }
+        return Ok((file, text, job));
     }
-    if !problems.is_empty() {
-        Trouble::problems(&problems).report(app.error_style());
+    if problems.iter().all(|problem| problem.severity != Severity::Error) {
+        // The reason lies in a job that this one calls.
+        problems = report.files.into_iter().flat_map(|file| file.problems).collect();
     }
-    Ok(Host::read_job_file(path)?)
+    Err(Trouble::problems(&problems))
 }
 
 fn job_at(file: &JobFile, position: usize) -> Result<&Job, Trouble> {

@@ -172,3 +172,63 @@ fn the_first_signal_cancels() {
         assert!(place.run("runs").ended(0).out.contains("aborted"));
     }
 }
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    let place = Place::new();
+    place.write("home/outrigger.toml", "[native-steps]\nenabled = true\n");
+    place.write(
+        "stubborn.yaml",
+        "- name: Stubborn\n  sequence:\n    commands:\n    - script: |\n        trap '' TERM INT\n        echo begun\n        for i in 1 2 3 4 5 6; do sleep 5; done\n",
+    );
+    let mut child = place.start(&mut place.command("run stubborn.yaml --format json"));
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("\"begun\""))));
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    signal("INT", child.id());
+    assert!(said.any(|line| line.is_ok_and(|line| line.contains("cancelling"))));
+    let sent = Instant::now();
+    signal("INT", child.id());
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+    assert!(place.run("runs").ended(0).out.contains("interrupted"));
+    assert!(place.run("log last").ended(0).out.contains("its process ended without saying how"));
+}
+
+#[test]
+fn a_log_is_followed_to_the_end_of_its_run() {
+    let place = Place::new();
+    place.write("wait.yaml", &WAITING.replace("'60'", "'1'"));
+    let mut child = place.start(&mut place.command("run wait.yaml --format json"));
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("\"step-started\""))));
+    let followed = place.run("log last --follow").ended(0).out;
+    assert!(followed.contains("▶ 1") && followed.contains("✓ run 1 succeeded"), "{followed}");
+    drop(lines.map_while(Result::ok).last());
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+}
+
+#[test]
+fn a_broken_neighbour_does_not_stop_a_job_and_its_own_mistakes_do() {
+    let place = Place::new();
+    let broken = "- name: Broken\n  sequence:\n    commands:\n    - type: no-such-plugin\n- name: Caller\n  sequence:\n    commands:\n    - jobref: {name: Broken}\n";
+    place.write("all.yaml", &format!("{HELLO}{broken}"));
+    let printed = place.run(&format!("run all.yaml --job 0d3f7a4e-6f3a-4a39-9b68-3f6a4f5b8f10 {GIVEN}")).ended(0);
+    assert_eq!(printed.err, "");
+    for job in ["Broken", "Caller"] {
+        let printed = place.run(&format!("run all.yaml --job {job}")).ended(2);
+        assert!(printed.err.contains("the plugin `no-such-plugin` is not installed"), "{}", printed.err);
+    }
+}
+
+#[test]
+fn a_reader_may_leave_early() {
+    let place = Place::new();
+    place.write("hello.yaml", HELLO);
+    let mut child = place.start(&mut place.command(&format!("run hello.yaml {GIVEN}")));
+    drop(child.stdout.take());
+    place.printed(child).ended(0);
+    let mut child = place.start(&mut place.command("log last"));
+    drop(child.stdout.take());
+    assert_eq!(place.printed(child).ended(0).err, "");
+}
