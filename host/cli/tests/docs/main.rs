@@ -55,9 +55,16 @@ fn commands_print_what_the_pages_show() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_call_aws_print_what_the_pages_show() {
     let ministack = Ministack::shared().await.expect("the endpoint starts");
-    let account = ministack.new_account();
+    // The account, the role and the external id of the pages.
+    let account = ministack.account("111122223333");
+    let external_id = "9f2c6d1e0b7a4f3c8d5e6a7b8c9d0e1f";
+    let allowed = policy::allow(&["ec2:*"], &["*"]);
+    account
+        .role("outrigger", &policy::console_trust("111122223333", Some(external_id)), Some(&allowed))
+        .await
+        .expect("the endpoint makes a role");
     let user = account
-        .user("reader", Some(&policy::allow(&["ec2:*", "s3:*", "sts:AssumeRole"], &["*"])))
+        .user("outrigger", Some(&policy::allow(&["sts:AssumeRole"], &["*"])))
         .await
         .expect("the endpoint makes a user");
     let url = ministack.url();
