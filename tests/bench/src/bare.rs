@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use outrigger_capabilities::bindings::outrigger::run::log::Level;
+use outrigger_capabilities::bindings::outrigger::step::types::Failure;
 use outrigger_runtime::EngineLimits;
-use wasmtime::component::{Component, ComponentExportIndex, ComponentType, InstancePre, Lift, Linker, Lower};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::Failed;
@@ -11,59 +13,6 @@ use crate::Failed;
 /// The input of the measured call.
 pub(crate) const INPUT: &str = r#"{"name":"world"}"#;
 const EXPORT: &str = "outrigger:step/job-step@0.1.0";
-
-#[derive(Clone, Copy, ComponentType, Lift, Lower)]
-#[component(enum)]
-#[repr(u8)]
-enum Level {
-    #[component(name = "debug")]
-    Debug,
-    #[component(name = "verbose")]
-    Verbose,
-    #[component(name = "info")]
-    Info,
-    #[component(name = "warn")]
-    Warn,
-    #[component(name = "error")]
-    Error,
-}
-
-#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
-#[component(enum)]
-#[repr(u8)]
-enum Reason {
-    #[component(name = "authentication")]
-    Authentication,
-    #[component(name = "access-denied")]
-    AccessDenied,
-    #[component(name = "not-found")]
-    NotFound,
-    #[component(name = "invalid-input")]
-    InvalidInput,
-    #[component(name = "throttled")]
-    Throttled,
-    #[component(name = "conflict")]
-    Conflict,
-    #[component(name = "timeout")]
-    Timeout,
-    #[component(name = "cancelled")]
-    Cancelled,
-    #[component(name = "remote")]
-    Remote,
-    #[component(name = "connection")]
-    Connection,
-    #[component(name = "internal")]
-    Internal,
-}
-
-#[derive(Clone, Debug, ComponentType, Lift, Lower)]
-#[component(record)]
-struct Failure {
-    reason: Reason,
-    code: Option<String>,
-    message: String,
-    retryable: bool,
-}
 
 /// The component, compiled and linked.
 pub(crate) struct Bare {
