@@ -9,6 +9,7 @@ use std::time::Duration;
 use outrigger_capabilities::bindings::{credential_provider, job_step};
 use outrigger_capabilities::state::{StepContext, StepState};
 use outrigger_door::{Failure, Lifetime};
+use outrigger_redaction::Redactor;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::component::{self, ComponentInfo};
 use crate::describe;
 use crate::engine::{self, EngineLimits};
 use crate::error::RuntimeError;
-use crate::sandbox::{self, Guest, SandboxEnd, SandboxLimits};
+use crate::sandbox::{self, Guest, Instantiating, SandboxEnd, SandboxLimits};
 use crate::schema;
 
 /// How components of others are compiled: Cranelift is not meant to be given hostile input without bounds.
@@ -288,17 +289,18 @@ impl Plugins {
             });
         };
         let lifetime = context.door.lifetime().clone();
+        let redactor = context.door.redactor().clone();
         let state = StepState::new(context);
         let input = input.to_owned();
         let result = sandbox::run(&self.engine, state, limits, lifetime, |store| {
             Box::pin(async move {
-                let step = pre.instantiate_async(&mut *store).await?;
+                let step = pre.instantiate_async(&mut *store).await.map_err(|error| error.context(Instantiating))?;
                 store.data_mut().state.enter();
                 step.outrigger_step_job_step().call_run(&mut *store, &input).await
             })
         })
         .await;
-        Ok(result.map(|answer| answer.map_err(Failure::from)))
+        Ok(result.map(|answer| answer.map_err(|failure| masked(&redactor, failure.into()))))
     }
 
     /// Asks a credential provider for credentials.
@@ -317,11 +319,13 @@ impl Plugins {
             });
         };
         let lifetime = context.door.lifetime().clone();
+        let redactor = context.door.redactor().clone();
         let state = StepState::new(context);
         let input = input.to_owned();
         let result = sandbox::run(&self.engine, state, limits, lifetime, |store| {
             Box::pin(async move {
-                let provider = pre.instantiate_async(&mut *store).await?;
+                let provider =
+                    pre.instantiate_async(&mut *store).await.map_err(|error| error.context(Instantiating))?;
                 store.data_mut().state.enter();
                 let given = provider.outrigger_credential_provider_provider().call_provide(&mut *store, &input).await?;
                 Ok(match given {
@@ -339,8 +343,18 @@ impl Plugins {
             })
         })
         .await;
-        Ok(result.map(|answer| answer.map_err(Failure::from)))
+        Ok(result.map(|answer| answer.map_err(|failure| masked(&redactor, failure.into()))))
     }
+}
+
+/// A guest's own failure may hold what a service told it.
+fn masked(redactor: &Redactor, mut failure: Failure) -> Failure {
+    for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
+        if let std::borrow::Cow::Owned(masked) = redactor.redact(text) {
+            *text = masked;
+        }
+    }
+    failure
 }
 
 /// What a credential provider gave.

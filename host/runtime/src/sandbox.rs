@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use outrigger_capabilities::state::StepState;
 use outrigger_door::{BoxFuture, Failure, Lifetime, Reason, Stop};
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker, ResourceTableError};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
 use crate::error::RuntimeError;
@@ -93,6 +93,11 @@ impl ResourceLimiter for Limiter {
         Ok(true)
     }
 }
+
+/// Something went wrong before a guest was called.
+#[derive(Debug, thiserror::Error)]
+#[error("while it was being instantiated")]
+pub(crate) struct Instantiating;
 
 /// A guest used more processor time than it may.
 #[derive(Debug, thiserror::Error)]
@@ -195,23 +200,37 @@ fn explain(error: &wasmtime::Error, guest: &Guest) -> SandboxEnd {
     if let Some(refused) = &guest.limiter.refused {
         return trapped(refused.clone());
     }
+    if error.downcast_ref::<ResourceTableError>().is_some_and(|error| matches!(error, ResourceTableError::Full)) {
+        return trapped(format!("it holds more than {} handles", guest.limiter.limits.handles));
+    }
     if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
-        return trapped(match trap {
+        let trap = match trap {
             wasmtime::Trap::StackOverflow => "its calls went deeper than the stack".to_owned(),
             wasmtime::Trap::UnreachableCodeReached => "it gave up (`unreachable`, as after a panic)".to_owned(),
             other => format!("{other}"),
-        });
+        };
+        let when = if error.is::<Instantiating>() { format!(" {Instantiating}") } else { String::new() };
+        return trapped(format!("{trap}{when}"));
     }
-    // The chain holds what the host's own functions said: a forged handle, too many handles, too many bytes.
-    let mut message = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if !message.contains(&text) {
-            if !message.is_empty() {
-                message.push_str(": ");
-            }
-            message.push_str(&text);
-        }
+    // The chain holds what the host's own functions said: a forged handle, too many handles, too many bytes. What another
+    // part of it says as well is said once.
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    // The engine has no type for this error.
+    if texts.iter().any(|text| text.contains("fuel allocated for hostcalls")) {
+        let most = guest.limiter.limits.call_bytes / 1024;
+        return trapped(format!("it handed the host more than {most} KiB in one call"));
     }
+    let said_elsewhere = |index: usize, text: &String| {
+        texts.iter().enumerate().any(|(other, longer)| {
+            other != index && longer.contains(text.as_str()) && (longer.len() > text.len() || other < index)
+        })
+    };
+    let said: Vec<&str> = texts
+        .iter()
+        .enumerate()
+        .filter(|(index, text)| !said_elsewhere(*index, text))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    let message = said.join(": ");
     trapped(message)
 }

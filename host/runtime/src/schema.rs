@@ -14,8 +14,8 @@ const MOST_VALUES: usize = 20_000;
 const MOST_UNFOLDED: u64 = 100_000;
 /// Regular expressions in a schema.
 const MOST_PATTERNS: usize = 100;
-/// Bytes of a compiled regular expression; 1 to 64 word characters of any script take about half of it.
-const PATTERN_BYTES: usize = 1024 * 1024;
+/// Bytes of a compiled regular expression, and of the cache that it is run with: plenty for names, ids and ARNs.
+const PATTERN_BYTES: usize = 256 * 1024;
 
 /// Reads a schema. Refuses what is large, deep, recursive or refers to something outside itself: checking an input must take
 /// little time and memory whoever wrote the schema.
@@ -203,7 +203,7 @@ mod tests {
             (r##"{"$defs":{"a":{"allOf":[{"$ref":"#/$defs/%61"}]}},"$ref":"#/$defs/a"}"##, "without escapes"),
             (r##"{"$defs":{"a/b":{"allOf":[{"$ref":"#/$defs/a~1b"}]}}}"##, "without escapes"),
             (&unfolding(20), "unfold to more than"),
-            (r#"{"properties":{"a":{"pattern":"\\w{1000}"}}}"#, "no valid JSON Schema"),
+            (r#"{"properties":{"a":{"pattern":"\\p{L}{1000}"}}}"#, "no valid JSON Schema"),
             (&format!("{{\"patternProperties\":{{{}}}}}", patterns(MOST_PATTERNS + 1)), "patterns"),
             ("[]", "no JSON object"),
             (&deep, "levels deep"),
