@@ -9,6 +9,7 @@ use outrigger_config::{GrantKind, Home, KeyPath, KeyStore, Level, ProjectKeys, S
 use outrigger_credential_providers::{
     EndpointSettings, Env, MfaPrompter, Providers, ProvidersContext, Proxy, http_client,
 };
+use outrigger_journal::Store;
 use outrigger_redaction::{Redactor, Secret};
 use outrigger_runtime::{Compiler, ComponentInfo, EngineLimits, Plugins};
 
@@ -45,6 +46,7 @@ pub struct Host {
     redactor: Redactor,
     clients: OnceLock<Arc<AwsClients>>,
     identities: OnceLock<Arc<IdentityMaker>>,
+    pub(crate) journal: OnceLock<Store>,
 }
 
 impl std::fmt::Debug for Host {
@@ -79,6 +81,7 @@ impl Host {
             redactor: Redactor::new(),
             clients: OnceLock::new(),
             identities: OnceLock::new(),
+            journal: OnceLock::new(),
         }))
     }
 

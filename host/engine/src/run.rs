@@ -177,9 +177,13 @@ impl Host {
         Ok(options)
     }
 
-    /// The database of runs.
+    /// The database of runs; opened when it is first asked for, so that all runs of a process share its commits.
     pub fn store(&self) -> Result<Store, EngineError> {
-        Ok(Store::open(self.home().database(), outrigger_journal::Options::default())?)
+        if let Some(store) = self.journal.get() {
+            return Ok(store.clone());
+        }
+        let opened = Store::open(self.home().database(), outrigger_journal::Options::default())?;
+        Ok(self.journal.get_or_init(|| opened).clone())
     }
 
     fn native_policy(&self, directory: &Path) -> Result<NativePolicy, EngineError> {
