@@ -1,6 +1,6 @@
 //! What goes wrong, as a person reads it: one place for the form of all messages.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use outrigger_engine::EngineError;
 use outrigger_jobs::file::{Problem, Severity};
 use outrigger_runtime::RuntimeError;
 
+use crate::output::github;
 use crate::output::style::{Style, printable};
 
 /// Succeeded.
@@ -29,8 +30,26 @@ pub(crate) type Outcome = Result<ExitCode, Trouble>;
 pub(crate) struct Message {
     severity: Severity,
     text: String,
-    place: Option<String>,
+    place: Option<Place>,
     help: Option<String>,
+}
+
+/// A place in a file; a line or column of 0 is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    file: String,
+    line: u32,
+    column: u32,
+}
+
+impl Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.line, self.column) {
+            (0, _) => formatter.write_str(&self.file),
+            (line, 0) => write!(formatter, "{}:{line}", self.file),
+            (line, column) => write!(formatter, "{}:{line}:{column}", self.file),
+        }
+    }
 }
 
 /// Why a command ended early.
@@ -67,13 +86,15 @@ impl Trouble {
     pub(crate) fn problems(problems: &[Problem]) -> Self {
         let messages = problems
             .iter()
-            .map(|problem| {
-                let place = match (problem.file.is_empty(), problem.line) {
-                    (true, _) => None,
-                    (false, 0) => Some(problem.file.clone()),
-                    (false, _) => Some(format!("{}:{}", problem.file, problem.position())),
-                };
-                Message { severity: problem.severity, text: problem.message.clone(), place, help: problem.help.clone() }
+            .map(|problem| Message {
+                severity: problem.severity,
+                text: problem.message.clone(),
+                place: (!problem.file.is_empty()).then(|| Place {
+                    file: problem.file.clone(),
+                    line: problem.line,
+                    column: problem.column,
+                }),
+                help: problem.help.clone(),
             })
             .collect();
         Self { messages, code: BAD_INPUT }
@@ -92,11 +113,37 @@ impl Trouble {
         for message in &self.messages {
             eprint!("{}", message.render(style));
         }
+        if github::is_here() {
+            eprint!("{}", self.annotations());
+        }
         ExitCode::from(self.code)
+    }
+
+    /// The messages as GitHub Actions shows them beside the files.
+    pub(crate) fn annotations(&self) -> String {
+        self.messages.iter().map(Message::annotation).collect()
     }
 }
 
 impl Message {
+    fn annotation(&self) -> String {
+        let command = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "notice",
+        };
+        let place = self.place.as_ref().map_or(String::new(), |place| {
+            let line = if place.line > 0 { format!(",line={}", place.line) } else { String::new() };
+            let column = if place.column > 0 { format!(",col={}", place.column) } else { String::new() };
+            format!(" file={}{line}{column}", github::property(&place.file))
+        });
+        let text = match &self.help {
+            Some(help) => format!("{}\n{help}", self.text),
+            None => self.text.clone(),
+        };
+        format!("::{command}{place}::{}\n", github::data(&text))
+    }
+
     /// The message as lines.
     fn render(&self, style: Style) -> String {
         let word = match self.severity {
@@ -111,7 +158,7 @@ impl Message {
             out.push_str(&format!("  {}\n", printable(line)));
         }
         if let Some(place) = &self.place {
-            out.push_str(&format!("  {} {}\n", style.blue("-->"), printable(place)));
+            out.push_str(&format!("  {} {}\n", style.blue("-->"), printable(&place.to_string())));
         }
         for (number, line) in self.help.iter().flat_map(|help| help.lines()).enumerate() {
             let word = if number == 0 { style.cyan("help:") } else { "     ".to_owned() };
@@ -140,7 +187,11 @@ impl From<outrigger_config::Error> for Trouble {
                     .map(|error| Message {
                         severity: Severity::Error,
                         text: error.message,
-                        place: Some(format!("{}:{}:{}", error.file.display(), error.line, error.column)),
+                        place: Some(Place {
+                            file: error.file.display().to_string(),
+                            line: error.line,
+                            column: error.column,
+                        }),
                         help: error.help,
                     })
                     .collect();

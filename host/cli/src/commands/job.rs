@@ -14,7 +14,7 @@ use super::{done, policy};
 use crate::app::{App, check_options};
 use crate::arguments::{Formatted, InProject, Missing};
 use crate::output::table::{Look, Table};
-use crate::output::{stdout, write_json};
+use crate::output::{github, stdout, write_json};
 use crate::trouble::{BAD_INPUT, Outcome, SUCCEEDED, Trouble};
 
 /// Commands about job files.
@@ -103,6 +103,10 @@ fn check(app: &App, arguments: &CheckArguments) -> Outcome {
     } else {
         let mut out = stdout();
         write!(out, "{}", render(&report, app.style().has_colours()))?;
+        if github::is_here() {
+            let problems: Vec<_> = report.files.iter().flat_map(|file| file.problems.iter().cloned()).collect();
+            write!(out, "{}", Trouble::problems(&problems).annotations())?;
+        }
         out.flush()?;
     }
     Ok(ExitCode::from(if report.is_ok() { SUCCEEDED } else { BAD_INPUT }))

@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn other_documents_stay_as_they_are() {
-        assert_eq!(plain(rows, "application/vnd.outrigger.table+json"), "");
+        assert_eq!(plain("[]", "application/vnd.outrigger.table+json"), "");
         assert_eq!(plain("{broken", "application/json"), "{broken");
         assert_eq!(plain("a,\"b", "text/csv"), "a,\"b");
         assert_eq!(plain("# Title\ntext", "text/x-markdown"), "# Title\ntext");

@@ -168,9 +168,6 @@ impl<W: Write> Transcript<W> {
             return Ok(());
         };
         let style = self.options.style;
-        if let Some(bar) = self.bars.remove(&(step.clone(), node.clone())) {
-            bar.finish_and_clear();
-        }
         self.told.remove(&(step.clone(), node.clone()));
         self.enter(step)?;
         for (name, value) in outputs {
@@ -244,9 +241,6 @@ impl<W: Write> Transcript<W> {
         let RunEventKind::RunFinished { status, message, exports, duration_ms } = &event.kind else { return Ok(()) };
         let style = self.options.style;
         self.leave()?;
-        for bar in self.bars.drain().map(|(_, bar)| bar) {
-            bar.finish_and_clear();
-        }
         for (name, value) in exports {
             self.line(event, &style.dim(&format!("    export {} = {}", printable(name), printable(value))))?;
         }
@@ -361,11 +355,23 @@ impl<W: Write> Transcript<W> {
 
 impl<W: Write + Send + 'static> Render for Transcript<W> {
     fn event(&mut self, event: &RunEvent) -> io::Result<()> {
+        // A bar takes the lock that is held while bars are suspended, so it is removed before.
+        match &event.kind {
+            RunEventKind::Progress { .. } => return self.progress(event),
+            RunEventKind::StepFinished { step, node, .. } => {
+                if let Some(bar) = self.bars.remove(&(step.clone(), node.clone())) {
+                    bar.finish_and_clear();
+                }
+            }
+            RunEventKind::RunFinished { .. } => {
+                for bar in self.bars.drain().map(|(_, bar)| bar) {
+                    bar.finish_and_clear();
+                }
+            }
+            _ => {}
+        }
         if self.bars.is_empty() {
             return self.write(event);
-        }
-        if matches!(event.kind, RunEventKind::Progress { .. }) {
-            return self.progress(event);
         }
         // Bars and lines share the screen.
         let drawn = self.drawn.clone();
@@ -420,8 +426,11 @@ mod tests {
     }
 
     fn shown(github: bool, events: Vec<RunEventKind>) -> String {
+        shown_with(Options { style: Style::new(false), times: false, bars: false, github }, events)
+    }
+
+    fn shown_with(options: Options, events: Vec<RunEventKind>) -> String {
         let out = Shared::default();
-        let options = Options { style: Style::new(false), times: false, bars: false, github };
         let mut transcript = Transcript::new(out.clone(), options);
         for kind in events {
             transcript.event(&RunEvent { v: 1, run: RunId(7), at: jiff::Timestamp::UNIX_EPOCH, kind }).unwrap();
@@ -473,6 +482,22 @@ run 7: ops/restart  project web
     outrigger log 7, outrigger audit 7
 "
         );
+    }
+
+    #[test]
+    fn bars_and_lines_do_not_wait_for_each_other() {
+        let options = Options { style: Style::new(false), times: false, bars: true, github: false };
+        let mut events = events();
+        let progress = r#"[
+            {"event":"progress","step":"1","node":"local","done":1,"total":9,"what":"objects"},
+            {"event":"progress","step":"2","node":"local","done":5,"what":"bytes"},
+            {"event":"log","step":"2","node":"local","level":"INFO","text":"between"}
+        ]"#;
+        let more: Vec<RunEventKind> = serde_json::from_str(progress).unwrap();
+        events.splice(3..3, more);
+        let text = shown_with(options, events);
+        assert!(text.contains("between\n") && !text.contains("objects"), "{text}");
+        assert!(text.ends_with("outrigger log 7, outrigger audit 7\n"), "{text}");
     }
 
     #[test]

@@ -35,6 +35,11 @@ fn a_check_names_all_problems_and_ends_with_the_count() {
     let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&value["version"], &value["summary"]["can_run"]), (&1.into(), &2.into()));
     place.run("job check jobs/hello.yaml").ended(0);
+    let mut command = place.command("job check jobs");
+    command.env("GITHUB_ACTIONS", "true");
+    let annotated = place.finish(command, "").ended(2).out;
+    let annotation = "::error file=jobs/broken.yaml,line=7,col=13::the plugin `aws-vm-strat-step` is not installed%0A";
+    assert!(annotated.contains(annotation), "{annotated}");
     place.run("job check jobs/nothing.yaml").ended(2);
 }
 
