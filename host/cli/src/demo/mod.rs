@@ -24,6 +24,8 @@ use world::{Identities, World};
 
 /// The project that has credentials of its own.
 const PROJECT: &str = "web";
+/// Tells that a demo made the home.
+const MARKER: &str = ".demo";
 /// Where the secret keys of the two users are kept.
 const SYSTEM_KEY: &str = "keys/aws/outrigger";
 const PROJECT_KEY: &str = "keys/project/web/aws";
@@ -37,6 +39,9 @@ pub(crate) struct Arguments {
     /// Leave the endpoints running at the end, and say how to go on
     #[arg(long)]
     keep: bool,
+    /// Folder for the demo's home; `target/demo` without it. What an earlier demo left there is removed
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
 }
 
 impl From<EndpointError> for Trouble {
@@ -50,7 +55,7 @@ pub(crate) fn run(app: &App, arguments: &Arguments) -> Outcome {
     let started = Instant::now();
     App::runtime()?.block_on(async {
         say(app.style(), "starting AWS endpoints on 127.0.0.1")?;
-        let demo = Demo::prepare(app.style(), started)?;
+        let demo = Demo::prepare(app.style(), started, arguments.dir.as_deref())?;
         let endpoints = Endpoints::start().await?;
         endpoints.explain()?;
         let world = demo.set_up(&endpoints).await?;
@@ -115,26 +120,29 @@ struct Demo {
     style: Style,
     started: Instant,
     program: PathBuf,
-    /// `target/demo`.
-    folder: PathBuf,
     home: PathBuf,
 }
 
 impl Demo {
     /// Makes an empty home.
-    fn prepare(style: Style, started: Instant) -> Result<Self, Trouble> {
+    fn prepare(style: Style, started: Instant, dir: Option<&Path>) -> Result<Self, Trouble> {
         let program = std::env::current_exe().map_err(|error| Trouble::file("find", "this program", &error))?;
-        let folder = folder(&program);
+        let folder = match dir {
+            Some(dir) => std::path::absolute(dir).map_err(|error| Trouble::file("find", dir, &error))?,
+            None => folder(&program),
+        };
         let home = folder.join("home");
-        for old in [&home, &folder.join("site")] {
-            match std::fs::remove_dir_all(old) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Trouble::file("remove", old, &error));
-                }
-                _ => {}
+        if home.exists() {
+            if !home.join(MARKER).is_file() {
+                return Err(Trouble::input(
+                    format!("{} is there already, and no demo made it", home.display()),
+                    "name another folder with --dir",
+                ));
             }
+            std::fs::remove_dir_all(&home).map_err(|error| Trouble::file("remove", &home, &error))?;
         }
-        let demo = Self { style, started, program, folder, home };
+        let demo = Self { style, started, program, home };
+        demo.write(Path::new(MARKER), "Made by `outrigger demo`, and removed by the next one.\n")?;
         for example in examples::ALL {
             demo.write(&Path::new("examples").join(example.name), example.text)?;
         }
@@ -194,7 +202,7 @@ impl Demo {
         let project = self.policy(|example| ["whoami.yaml", "publish-site.yaml"].contains(&example.name))?;
         let identities =
             world::identities(&endpoints.ministack, [&system_id, &project_id], [&system, &project]).await?;
-        let world = world::furnish(&endpoints.ministack, &endpoints.moto, &self.folder.join("site")).await?;
+        let world = world::furnish(&endpoints.ministack, &endpoints.moto, &self.home.join("site")).await?;
         let ssm = format!("ssm = \"{}\"\n", endpoints.ssm.url());
         self.write(Path::new("outrigger.toml"), &system_file(endpoints, &identities, &ssm))?;
         self.write(&Path::new("projects").join(PROJECT).join("project.toml"), &project_file(&identities))?;
