@@ -41,7 +41,7 @@ pub struct Identity {
     pub partition: String,
     /// Level and place of the block.
     pub level: String,
-    /// Who gave the base credentials.
+    /// Who gave the credentials: `assume-role` where a role was assumed, whatever the base.
     pub provider: String,
     /// The base and every role, in order.
     pub hops: Vec<HopReport>,
@@ -83,7 +83,6 @@ impl Providers {
             Err(error) => return Err(ValidationFailure { hops, error: at(error) }),
         };
         let mut last = None;
-        let mut base = None;
         for number in 0..=of {
             let hop = HopNumber { number, of };
             let role_arn =
@@ -97,7 +96,6 @@ impl Providers {
                 Ok(fetched) => {
                     if number == 0 {
                         report.provider.clone_from(&fetched.provider);
-                        base = Some(fetched.provider.clone());
                     }
                     who(self.context(), &region, fetched.credentials, hop, &fetched.provider).await
                 }
@@ -130,7 +128,7 @@ impl Providers {
             user_id: caller.user_id,
             partition: partition.name().to_owned(),
             level: request.origin.to_string(),
-            provider: base.unwrap_or_default(),
+            provider: hops.last().map(|hop| hop.provider.clone()).unwrap_or_default(),
             hops,
             region,
             note,

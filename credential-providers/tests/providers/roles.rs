@@ -32,7 +32,7 @@ async fn the_right_external_id_opens_a_role_of_another_account() {
 
     assert_eq!(identity.account, target.id());
     assert_eq!(identity.arn, format!("arn:aws:sts::{}:assumed-role/outrigger-jobs/outrigger-run-7-1", target.id()));
-    assert_eq!((identity.partition.as_str(), identity.provider.as_str()), ("aws", "access-key"));
+    assert_eq!((identity.partition.as_str(), identity.provider.as_str()), ("aws", "assume-role"));
     assert_eq!((identity.level.as_str(), identity.note), ("system level (outrigger.toml:3)", None));
     let principals: Vec<_> = identity.hops.iter().map(|hop| hop.principal.clone().unwrap()).collect();
     assert_eq!(principals, [access.user_arn, identity.arn]);
