@@ -181,6 +181,18 @@ fn advice(reason: Reason, code: Option<&str>) -> Option<&'static str> {
     }
 }
 
+/// What a credentials provider said, where that is why a call could not be signed. The SDK's own words around it say nothing.
+fn credentials_cause(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        next = cause.source();
+        if cause.is::<aws_credential_types::provider::error::CredentialsError>() {
+            return Some(next.map_or_else(|| cause.to_string(), chain));
+        }
+    }
+    None
+}
+
 /// Translates the error of an SDK call.
 pub fn from_sdk<E>(
     error: &SdkError<E, HttpResponse>,
@@ -221,6 +233,12 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             Failure::new(Reason::Connection, format!("{name} in {region} got no answer in time")).retryable()
         }
+        SdkError::DispatchFailure(failure)
+            if failure.as_connector_error().is_some_and(|error| credentials_cause(error).is_some()) =>
+        {
+            let cause = failure.as_connector_error().and_then(|error| credentials_cause(error)).unwrap_or_default();
+            Failure::new(Reason::Authentication, format!("{name} in {region} was not sent: {cause}"))
+        }
         SdkError::DispatchFailure(failure) => {
             let cause = failure.as_connector_error().map_or_else(|| chain(error), |cause| chain(cause));
             let reason =
@@ -234,6 +252,9 @@ where
         )
         .retryable(),
         other => {
+            if let Some(cause) = credentials_cause(other) {
+                return Failure::new(Reason::Authentication, format!("{name} in {region} was not sent: {cause}"));
+            }
             let cause = chain(other);
             Failure::new(dispatch_reason(&cause), format!("{name} in {region} was not sent: {cause}"))
         }
