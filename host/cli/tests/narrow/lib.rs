@@ -26,8 +26,16 @@ impl Guest for Component {
         log::progress(1, None, "calls");
         let credentials = credentials::default()?;
         let instance_ids = vec![input];
-        instances::start_instances(&credentials, &instances::StartInstancesInput { instance_ids: instance_ids.clone() })?;
-        let asked = instances::DescribeInstancesInput { instance_ids, filters: Vec::new(), max_results: None, next_token: None };
+        instances::start_instances(
+            &credentials,
+            &instances::StartInstancesInput { instance_ids: instance_ids.clone() },
+        )?;
+        let asked = instances::DescribeInstancesInput {
+            instance_ids,
+            filters: Vec::new(),
+            max_results: None,
+            next_token: None,
+        };
         instances::describe_instances(&credentials, &asked)?;
         Ok(())
     }
