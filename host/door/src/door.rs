@@ -126,6 +126,8 @@ pub struct Door {
     replayed: AtomicU64,
     tokens: Mutex<HashMap<String, u64>>,
     warned_digest: AtomicBool,
+    /// Whether the guest has heard of its soft end.
+    told: AtomicBool,
 }
 
 /// What a call that goes ahead is given.
@@ -193,6 +195,15 @@ impl Auditor {
     }
 }
 
+/// Whether a call is one that waits for something. Asking for the time must go on working, and so must a clean-up.
+fn hears_of_the_end(operation: &Operation) -> bool {
+    !operation.clean_up && (!operation.service.is_empty() || operation.function == "sleep")
+}
+
+fn ended(reason: Reason) -> &'static str {
+    if reason == Reason::Timeout { "the step's deadline passed" } else { "the run was cancelled" }
+}
+
 impl std::fmt::Debug for Door {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Door").field("step", &self.step).field("caller", &self.caller).finish_non_exhaustive()
@@ -211,6 +222,7 @@ impl Door {
             replayed: AtomicU64::new(0),
             tokens: Mutex::default(),
             warned_digest: AtomicBool::new(false),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -261,14 +273,21 @@ impl Door {
         let phase = self.lifetime.phase();
         let refusal = match phase {
             Phase::Over(reason) => return Err(Stop::Over(reason)),
-            Phase::Grace(reason) if write && !operation.clean_up => Some(Failure::new(
-                reason,
-                format!(
-                    "{} is not allowed any more: the step {}, and only clean-up operations may write now",
-                    display_name(operation),
-                    if reason == Reason::Timeout { "passed its deadline" } else { "was cancelled" },
-                ),
-            )),
+            Phase::Grace(reason) if write && !operation.clean_up => {
+                self.told.store(true, Ordering::Relaxed);
+                Some(Failure::new(
+                    reason,
+                    format!(
+                        "{} is not allowed any more: the step {}, and only clean-up operations may write now",
+                        display_name(operation),
+                        if reason == Reason::Timeout { "passed its deadline" } else { "was cancelled" },
+                    ),
+                ))
+            }
+            // The end came between two calls, so nothing was in flight to hear of it.
+            Phase::Grace(reason) if hears_of_the_end(operation) && !self.told.swap(true, Ordering::Relaxed) => {
+                Some(Failure::new(reason, format!("{} was not begun: {}", display_name(operation), ended(reason))))
+            }
             _ => None,
         };
         // The input is needed as JSON only where something is written down; a read in a plain run costs no copy.
@@ -350,8 +369,8 @@ impl Door {
                     self.run.journal.outcome(&self.step, sequence, IntentOutcome::Unknown);
                     auditor.record(|record| record.outcome = AuditOutcome::Unknown);
                 }
-                let what =
-                    if reason == Reason::Timeout { "the step's deadline passed" } else { "the run was cancelled" };
+                self.told.store(true, Ordering::Relaxed);
+                let what = ended(reason);
                 let doubt = if write { "; whether it took effect is not known" } else { "" };
                 let failure =
                     Failure::new(reason, format!("{} was interrupted: {what}{doubt}", display_name(operation)));

@@ -63,6 +63,11 @@ async fn in_the_grace_period_only_clean_up_writes() {
         let door = scene.door("1", "local", 1);
         sleep(DEADLINE).await;
         tokio::task::yield_now().await;
+        // Nothing was in flight when it ended: the next call hears of it, once.
+        let failure = scene.call(&door, &LOOK, Value::Null).await.unwrap().unwrap_err();
+        assert_eq!(failure.reason, reason);
+        assert!(failure.message.contains("test:Look was not begun"), "{failure}");
+        assert_eq!(scene.events.take(), Vec::<String>::new());
         for (operation, allowed) in [(&LOOK, true), (&STOP, true), (&SET, false), (&FIRE, false)] {
             let answer = scene.call(&door, operation, Value::Null).await.unwrap();
             let events = scene.events.take();
