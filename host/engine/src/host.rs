@@ -1,7 +1,8 @@
 //! A home that is open: its settings, plugins, keys and clients.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use outrigger_capabilities::aws::{AwsClients, Endpoints};
 use outrigger_capabilities::http::GuestHttp;
@@ -9,6 +10,7 @@ use outrigger_config::{GrantKind, Home, KeyPath, KeyStore, Level, ProjectKeys, S
 use outrigger_credential_providers::{
     EndpointSettings, Env, MfaPrompter, Providers, ProvidersContext, Proxy, http_client,
 };
+use outrigger_jobs::check::ConfigurationSchema;
 use outrigger_journal::Store;
 use outrigger_redaction::{Redactor, Secret};
 use outrigger_runtime::{Compiler, ComponentInfo, EngineLimits, Plugins};
@@ -47,6 +49,8 @@ pub struct Host {
     clients: OnceLock<Arc<AwsClients>>,
     identities: OnceLock<Arc<IdentityMaker>>,
     pub(crate) journal: OnceLock<Store>,
+    /// Compiled input schemas, by digest of the component.
+    pub(crate) schemas: Mutex<HashMap<String, Arc<ConfigurationSchema>>>,
 }
 
 impl std::fmt::Debug for Host {
@@ -82,6 +86,7 @@ impl Host {
             clients: OnceLock::new(),
             identities: OnceLock::new(),
             journal: OnceLock::new(),
+            schemas: Mutex::default(),
         }))
     }
 

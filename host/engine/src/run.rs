@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_capabilities::workspace::{Quota, Workspace};
@@ -326,7 +326,6 @@ impl Host {
                 catalog: catalog.clone(),
                 door,
                 workspace,
-                schemas: Mutex::default(),
             }),
             catalog,
             library: Arc::new(Library { host: self.clone(), index: spec.library.clone() }),

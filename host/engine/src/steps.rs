@@ -1,6 +1,6 @@
 //! Runs plugin steps: from an expanded configuration to a sandbox and back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -101,7 +101,6 @@ pub struct PluginSteps {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) door: Arc<RunDoor>,
     pub(crate) workspace: Arc<outrigger_capabilities::workspace::Workspace>,
-    pub(crate) schemas: Mutex<HashMap<String, Arc<ConfigurationSchema>>>,
 }
 
 fn refused(message: impl Into<String>) -> StepFailure {
@@ -139,7 +138,7 @@ fn failed(failure: Failure) -> StepFailure {
 
 impl PluginSteps {
     fn schema(&self, info: &ComponentInfo) -> Result<Arc<ConfigurationSchema>, String> {
-        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut schemas = self.host.schemas.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(schema) = schemas.get(&info.digest) {
             return Ok(schema.clone());
         }
