@@ -321,12 +321,7 @@ impl Host {
             None
         };
         let parts = WorkflowParts {
-            runner: Arc::new(PluginSteps {
-                host: self.clone(),
-                catalog: catalog.clone(),
-                door,
-                workspace,
-            }),
+            runner: Arc::new(PluginSteps { host: self.clone(), catalog: catalog.clone(), door, workspace }),
             catalog,
             library: Arc::new(Library { host: self.clone(), index: spec.library.clone() }),
             observer: Arc::new(Observers(vec![
