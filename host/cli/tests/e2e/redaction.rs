@@ -44,7 +44,7 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 }
 
 /// Secrets of every kind in one run: an option that was given, one from key storage, and the user's own secret key.
-/// None of them is anywhere afterwards, neither as it is nor in base64.
+/// None of them is anywhere afterwards: not as it is, in base64, as JSON or as in a URL.
 #[test]
 fn no_secret_is_left_anywhere() {
     let scene = Scene::new();
@@ -59,7 +59,7 @@ fn no_secret_is_left_anywhere() {
         \x20       echo \"plain $RD_OPTION_GIVEN and $RD_OPTION_STORED\"\n\
         \x20       printf '%s' \"$RD_OPTION_GIVEN\" | base64\n\
         \x20       printf '%s' \"$RD_OPTION_STORED\" | base64 >&2\n\
-        \x20       echo \"$RD_OPTION_GIVEN\" | fold -w 7\n\
+        \x20       printf '%s\\n' \"$RD_OPTION_GIVEN\" | sed 's,/,%2F,; s,+,%2B,'\n\
         \x20       echo 'reached the end'\n\
         \x20     nodeStep: false\n";
     let failing =
@@ -89,6 +89,10 @@ fn no_secret_is_left_anywhere() {
         for secret in secrets {
             assert!(!contains(bytes, secret), "{secret} in {name}");
             assert!(!contains(bytes, &base64(secret)), "{secret} in base64 in {name}");
+            let escaped = serde_json::Value::from(secret).to_string();
+            assert!(!contains(bytes, escaped.trim_matches('"')), "{secret} as JSON in {name}");
+            let encoded = secret.replace('/', "%2F").replace('+', "%2B");
+            assert!(!contains(bytes, &encoded), "{secret} as in a URL in {name}");
         }
     }
     assert!(sinks.iter().any(|(name, bytes)| name == "standard output" && contains(bytes, "plain ")), "{run}");
