@@ -312,10 +312,7 @@ impl Demo {
         println!();
         say(
             self.style,
-            &format!(
-                "{} calls to AWS, from the audit, beside what the importing step was permitted at all",
-                table.count()
-            ),
+            &format!("{} calls to AWS, from the audit, beside everything that the step was permitted", table.count()),
         )?;
         let mut out = std::io::stdout().lock();
         write!(out, "{}", table.table(&plugins).render(self.style, "", 60))?;

@@ -10,5 +10,6 @@ mod many;
 mod redaction;
 mod replay;
 mod s3;
+mod services;
 mod ssm;
 mod support;
