@@ -106,7 +106,7 @@ fn contract() -> &'static (Resolve, WorldId) {
             let folder = crate::build::workspace_root().join("wit").join(format!("outrigger-{package}"));
             resolve.push_dir(&folder).unwrap_or_else(|error| panic!("{}: {error:#}", folder.display()));
         }
-        let (package, _) = resolve.packages.iter().last().expect("packages");
+        let (package, _) = resolve.packages.iter().next_back().expect("packages");
         let world = resolve.packages[package].worlds["job-step"];
         (resolve, world)
     })
