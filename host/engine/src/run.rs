@@ -205,6 +205,7 @@ impl Host {
             user: user.map(|(user, _)| user),
             group: user.map(|(_, group)| group),
             directory: Some(directory.to_owned()),
+            interpreters: configured.interpreters.as_ref().map(|list| list.value.clone()),
             grace: Duration::from_secs(self.settings().limits().grace_seconds.value.into()),
             ..NativePolicy::default()
         };

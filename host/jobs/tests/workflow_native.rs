@@ -72,6 +72,26 @@ async fn scripts_run_by_their_interpreter() {
 }
 
 #[tokio::test]
+async fn only_listed_interpreters_may_be_named() {
+    for (step, runs) in [
+        ("{script: 'echo hi', scriptInterpreter: sh}", true),
+        ("{script: 'echo hi', scriptInterpreter: bash}", false),
+        ("script: \"#!/bin/bash\\necho hi\"", false),
+        ("script: 'echo hi'", true),
+    ] {
+        let mut bench = Bench::new(&job(&format!("    - {step}\n")));
+        bench.native.interpreters = Some(vec!["sh".to_owned()]);
+        let ran = bench.run().await;
+        assert_eq!(ran.status(), if runs { "succeeded" } else { "failed" }, "{step}");
+        if !runs {
+            let failure = ran.result.steps[0].failure.clone().expect("a failure");
+            assert_eq!(failure.reason, "Unauthorized");
+            assert!(failure.message.contains("bash"), "{failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn secrets_reach_the_environment_only() {
     let head = "- name: j\n  options:\n  - {name: pw, secure: true, valueExposed: true}\n  sequence:\n    commands:\n";
     let ran = Bench::new(&format!("{head}    - exec: echo \"got $RD_OPTION_PW\"\n"))

@@ -35,6 +35,8 @@ pub struct NativePolicy {
     pub group: Option<u32>,
     /// The environment, besides `RD_*`. Nothing is inherited.
     pub environment: BTreeMap<String, String>,
+    /// Interpreters that scripts may name, in the step or in their first line; any where it is absent.
+    pub interpreters: Option<Vec<String>>,
     /// The shell of `exec` steps.
     pub shell: PathBuf,
     /// Where they start; where this process stands if it is absent.
@@ -58,6 +60,7 @@ impl Default for NativePolicy {
             user: None,
             group: None,
             environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            interpreters: None,
             shell: PathBuf::from("/bin/sh"),
             directory: None,
             grace: Duration::from_secs(10),
@@ -105,6 +108,17 @@ impl NativeCommand {
             }
         }
         shown
+    }
+}
+
+impl NativeCommand {
+    /// The interpreter that a script names: the step's, or the one of its first line. None for the shell's.
+    fn interpreter(&self) -> Option<&str> {
+        match self {
+            Self::Shell(_) => None,
+            Self::Script { interpreter, .. } if !interpreter.is_empty() => interpreter.first().map(String::as_str),
+            Self::Script { text, .. } => text.lines().next()?.strip_prefix("#!")?.split_whitespace().next(),
+        }
     }
 }
 
@@ -214,6 +228,17 @@ pub async fn run(
             "native steps (`exec`, `script`) are not allowed here; they run outside the sandbox, so the project must \
              allow them"
                 .to_owned(),
+        );
+    }
+    if let (Some(allowed), Some(interpreter)) = (&policy.interpreters, call.command.interpreter())
+        && !allowed.iter().any(|name| name == interpreter)
+    {
+        return failed(
+            "Unauthorized",
+            format!(
+                "the script names the interpreter `{interpreter}`, and [native-steps] interpreters lists {}",
+                if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") }
+            ),
         );
     }
     let mut recording = NativeRecording { command_digest: digest, ..NativeRecording::default() };
