@@ -84,6 +84,8 @@ struct Choice {
     /// Package without its namespace, such as `aws-ec2`.
     package: String,
     interface_name: String,
+    /// Whether the package has no other interface.
+    alone: bool,
     /// Name without what it belongs to.
     item: String,
     /// The resource that it is a method of.
@@ -97,11 +99,13 @@ impl Choice {
         self.package.strip_prefix("aws-").unwrap_or(&self.package)
     }
 
+    /// The name with the interface only where the package has several.
     fn short(&self) -> String {
         let package = self.package_short();
         match &self.resource {
             Some(resource) => format!("{package}.{resource}.{}", self.item),
-            None => format!("{package}.{}", self.item),
+            None if self.alone => format!("{package}.{}", self.item),
+            None => format!("{package}.{}.{}", self.interface_name, self.item),
         }
     }
 
@@ -179,6 +183,7 @@ impl Contract {
                     function: function_name.clone(),
                     package: self.resolve.packages[package].name.name.clone(),
                     interface_name: name.clone(),
+                    alone: self.resolve.packages[package].interfaces.len() == 1,
                     item: function.item_name().to_owned(),
                     resource: function.kind.resource().and_then(|id| self.resolve.types[id].name.clone()),
                     import: format!("{id}#{function_name}"),
@@ -217,7 +222,10 @@ impl Contract {
         }
         let near = choices
             .iter()
-            .flat_map(|choice| [choice.short(), format!("{}.{}", choice.package_short(), choice.interface_name)])
+            .flat_map(|choice| {
+                let package = choice.package_short();
+                [choice.short(), format!("{package}.{}", choice.item), format!("{package}.{}", choice.interface_name)]
+            })
             .map(|short| (strsim::normalized_damerau_levenshtein(name, &short), short))
             .filter(|(score, _)| *score >= 0.5)
             .max_by(|a, b| a.0.total_cmp(&b.0));
@@ -474,6 +482,13 @@ mod tests {
             import,
         ] {
             assert!(narrowed("job-step", name).unwrap().imports.iter().any(|found| found == import), "{name}");
+        }
+        let listed: Vec<String> = Contract::read("job-step").unwrap().choices().iter().map(Choice::short).collect();
+        for name in ["ec2.start-instances", "run.log.write", "aws.credentials.in-region"] {
+            assert!(listed.iter().any(|short| short == name), "{name} is not in {listed:?}");
+        }
+        for name in &listed {
+            assert!(narrowed("job-step", name).unwrap().imports.len() <= 2, "{name}");
         }
         let methods = narrowed("job-step", "aws.credentials.in-region").unwrap().imports;
         assert!(
