@@ -9,7 +9,8 @@ use outrigger_door::{RecordingError, Replay, RunId, StepKey};
 fuzz_target!(|data: &[u8]| {
     match Replay::read(data, Path::new("a.recording")) {
         Ok(replay) => {
-            let step = |path: &str, node: &str| StepKey { run: RunId(1), path: path.into(), node: node.into(), attempt: 1 };
+            let step =
+                |path: &str, node: &str| StepKey { run: RunId(1), path: path.into(), node: node.into(), attempt: 1 };
             let key = step("1", "local");
             let count = replay.len(&key);
             assert!(count == 0 || !replay.is_empty());
