@@ -134,3 +134,48 @@ async fn compiled_code_that_somebody_put_into_the_cache_is_not_loaded() {
     let seen = scene.run(&again, &outrigger_hostile::Plan::default()).await;
     assert_eq!(seen.ended.text(), "succeeds");
 }
+
+/// Numbers that look random and are the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap_or(0) % limit.max(1)
+    }
+}
+
+#[tokio::test]
+async fn changed_components_are_described_or_refused_and_nothing_else() {
+    let scene = scene().await;
+    let good = Raw::with_schema(r#"{"properties":{"a":{"type":"string"}}}"#).component();
+    let mut numbers = Numbers(1);
+    let (mut described, mut refused) = (0, 0);
+    for _ in 0..2_000 {
+        let mut bytes = good.clone();
+        for _ in 0..=numbers.below(3) {
+            let at = numbers.below(bytes.len());
+            match numbers.below(4) {
+                0 => bytes[at] ^= 1 << numbers.below(8),
+                1 => bytes[at] = u8::try_from(numbers.below(256)).unwrap_or(0),
+                2 => drop(bytes.splice(at..(at + numbers.below(8)).min(bytes.len()), [])),
+                _ => {
+                    let from = numbers.below(bytes.len());
+                    let piece = bytes[from..(from + 16).min(bytes.len())].to_vec();
+                    drop(bytes.splice(at..at, piece));
+                }
+            }
+        }
+        match scene.plugins().examine("x.wasm", &bytes, false).await {
+            Ok(info) => {
+                described += 1;
+                assert!(info.input_schema.is_object() && !info.provider.is_empty());
+            }
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().contains("x.wasm"), "{error}");
+            }
+        }
+    }
+    assert!(described > 0 && refused > 100, "{described} described, {refused} refused");
+}
