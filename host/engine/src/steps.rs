@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use outrigger_capabilities::bindings::outrigger::run::log::Level as GuestLevel;
 use outrigger_capabilities::state::{GuestLimits, GuestSink, StepContext};
-use outrigger_config::{PluginAlias, StepCredentials};
+use outrigger_config::{GrantKind, PluginAlias, StepCredentials};
 use outrigger_door::{BoxFuture, Caller, Door, Failure, Lifetime, Mode, Reason, RunDoor, Stop};
 use outrigger_jobs::check::{ConfigurationSchema, Values};
 use outrigger_jobs::steps::{
@@ -177,7 +177,7 @@ impl PluginSteps {
             } else if property.get(SECRET_KEYWORD).and_then(Value::as_bool) == Some(true)
                 && let Some(Value::String(text)) = prepared.input.remove(name)
             {
-                let secret = self.secret(call, name, text)?;
+                let secret = self.secret(call, info, name, text)?;
                 prepared.secrets.insert(name.clone(), secret);
             }
         }
@@ -228,12 +228,24 @@ impl PluginSteps {
     }
 
     /// A secret field holds the path of a stored key, as Rundeck's storage fields do, or the value of a secure option.
-    fn secret(&self, call: &PluginCall, name: &str, text: String) -> Result<Secret, StepFailure> {
+    fn secret(&self, call: &PluginCall, info: &ComponentInfo, name: &str, text: String) -> Result<Secret, StepFailure> {
         if matches!(self.door.mode, Mode::Replay(_)) {
             return Ok(Secret::new(String::new()));
         }
         let given = call.configuration.get(name).is_some_and(|value| value.secret);
-        if given || !text.starts_with("keys/") {
+        let stored = !given && text.starts_with("keys/");
+        // What is no stored key has no path that a grant could list; only a grant for everything covers it.
+        let asked = if stored { text.as_str() } else { "" };
+        if info.imports.iter().any(|import| import.starts_with("outrigger:secrets/reveal@"))
+            && !self.host.settings().permissions().granted(&info.provider, GrantKind::Reveal, asked)
+        {
+            return Err(refused(format!(
+                "`{name}` of {} would be given a secret, and the plugin can read its plain text, which it was not granted; see \
+                 `reveal` below [permissions.grants.{}] in outrigger.toml",
+                call.provider, info.provider
+            )));
+        }
+        if !stored {
             let secret = Secret::new(text);
             self.door.redactor.register(&secret);
             return Ok(secret);
